@@ -1,0 +1,127 @@
+"""Every error and warning a user can meet: a stable code, one line, an exit status.
+
+The line always reads ``where: what is wrong - what to do``. The class gives the exit status, the code is stable across
+releases and documented in ``docs/reference/errors.md`` (generated from ``CODES``).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+CODES: dict[str, str] = {
+    # usage: exit status 2
+    "US101": "unknown option, key or name; the closest known one is suggested",
+    "US102": "unknown system",
+    "US103": "the system lacks the ability this verb needs",
+    "US104": "a value is of the wrong type or out of range",
+    "US105": "options contradict each other",
+    "US106": "the output already exists and belongs to something else",
+    # input: exit status 3
+    "IO101": "file or folder not found",
+    "IO102": "file is empty, truncated or damaged",
+    "IO103": "file is of a kind that is not read here",
+    "IO104": "folder or file cannot be written",
+    "OC201": "the occurrence table lacks a needed column",
+    "OC202": "no occurrence lies on the rasters",
+    "OC203": "longitude and latitude look swapped",
+    "OC204": "a column that should hold numbers does not",
+    "OC205": "too few usable records",
+    "OC206": "records were set aside by the cleaning rules (warning)",
+    "OC207": "a species has too few records for a map of its own (warning)",
+    "RA301": "a raster or point file has no coordinate reference system",
+    "RA302": "a raster declares no nodata value (warning)",
+    "RA303": "a covariate the model needs is missing",
+    "RA304": "rasters do not overlap, or have no cell valid in all",
+    "RA305": "a raster grid is rotated or otherwise unsupported",
+    "RA306": "two rasters carry the same name, or one raster has several unnamed bands",
+    "DA401": "a covariate is constant and carries no information (warning: it is left out)",
+    "DA402": "a category was not seen in training",
+    "DA403": "covariates hold NaN or infinite values",
+    "DA404": "shapes or lengths do not fit together",
+    "DA405": "target-group background is undefined here",
+    "TR501": "the loss is not finite; training stopped at the last good checkpoint",
+    # optional dependency: exit status 4
+    "MD101": "an optional dependency is not installed",
+    # integrity: exit status 5
+    "IN101": "model file is damaged, of another format or not finite",
+    "IN102": "model configuration is invalid or asks for more than the limits allow",
+    "IN103": "data or settings changed since the run began; resuming is refused",
+    "IN104": "inputs are not the ones the record was made from",
+    # interrupted, resumable: exit status 6
+    "ST101": "interrupted; the same command goes on where it stopped",
+    "ST102": "disk full; earlier files are intact",
+    "ST103": "another process is working on this run folder",
+    "ST104": "the system refused a write; earlier files are intact",
+}
+
+
+class EcotoneError(Exception):
+    """Base of all expected errors.
+
+    Args:
+        code: A key of `CODES`.
+        where: File, column, option or step that the message is about.
+        what: What is wrong, in one clause.
+        fix: What the user can do about it.
+    """
+
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, code: str, where: object, what: str, fix: str) -> None:
+        self.code, self.where, self.what, self.fix = code, str(where), what, fix
+        super().__init__(code, self.where, what, fix)
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.where}: {self.what} - {self.fix}".split())
+
+
+class UsageError(EcotoneError):
+    """The command or call itself is off."""
+
+    exit_status = 2
+
+
+class InputError(EcotoneError):
+    """A file, table or array cannot be used as it is."""
+
+    exit_status = 3
+
+
+class MissingDependencyError(EcotoneError):
+    """An optional package is needed for this."""
+
+    exit_status = 4
+
+
+class IntegrityError(EcotoneError):
+    """A stored artefact is not what it claims to be."""
+
+    exit_status = 5
+
+
+class InterruptedRunError(EcotoneError):
+    """Work stopped early and can go on."""
+
+    exit_status = 6
+
+
+class EcotoneWarning(UserWarning):
+    """Something was noticed and handled; same one-line form as errors."""
+
+    def __init__(self, code: str, where: object, what: str, fix: str) -> None:
+        self.code, self.where, self.what, self.fix = code, str(where), what, fix
+        super().__init__(code, self.where, what, fix)
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.where}: {self.what} - {self.fix}".split())
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Says which known name was probably meant, for the `fix` part of a message."""
+    known = sorted(known)
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(known)}" if known else "nothing is known here"
