@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,10 @@ def fsync_path(path: Path) -> None:
     """Flushes a file or folder to disk; folders that refuse (some network file systems) are skipped."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        with suppress(OSError) if path.is_dir() else _nothing():
+        with suppress(OSError) if path.is_dir() else nullcontext():
             os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def make_folder(path: Path) -> Path:
