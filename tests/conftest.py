@@ -1,0 +1,29 @@
+"""Fixtures all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The real-data folder; without it the test is skipped, except in CI, where that is a failure."""
+    named = os.environ.get("ECOTONE_DATA", "")
+    folder = Path(named)
+    if not named or not folder.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail("ECOTONE_DATA names no data folder, and in CI real-data tests must run")
+        pytest.skip("set ECOTONE_DATA to run the tests on real data")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _one_torch_thread():
+    """Keeps tests repeatable and fair to xdist workers."""
+    import sys
+
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
