@@ -36,6 +36,7 @@ CODES: dict[str, str] = {
     "RA304": "rasters do not overlap, or have no cell valid in all",
     "RA305": "a raster grid is rotated or otherwise unsupported",
     "RA306": "two rasters carry the same name, or one raster has several unnamed bands",
+    "RA307": "a categorical raster holds values that are not whole numbers, or too many different ones",
     "DA401": "a covariate is constant and carries no information (warning: it is left out)",
     "DA402": "a category was not seen in training",
     "DA403": "covariates hold NaN or infinite values",

@@ -1,0 +1,1 @@
+"""Observations in: rasters, occurrences, seasons, images, sensors, text, simulated worlds."""

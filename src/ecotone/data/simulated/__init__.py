@@ -1,0 +1,1 @@
+"""Simulated worlds with known truth: the demo's default, and the ground of recovery tests."""

@@ -1,0 +1,1 @@
+"""Scores of rankings, splits over space and bootstrap intervals; numpy and scipy only."""
