@@ -41,7 +41,9 @@ class Options(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]) or cls.__name__
             reason = first["msg"].removeprefix("Value error, ")
-            raise UsageError("US104", name, f"{reason}, got {first['input']!r}"[:300], "give a value that fits") from None
+            raise UsageError(
+                "US104", name, f"{reason}, got {first['input']!r}"[:300], "give a value that fits"
+            ) from None
 
 
 # ------------------------------------------------------------------------------------------------ answers
@@ -223,7 +225,9 @@ class Overlay(Evidence):
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 3 or len(self.names) != self.weights.shape[0]:
-            raise InputError("DA404", self.title, f"weights {self.weights.shape} for {len(self.names)} names", "pass (K, H, W)")
+            raise InputError(
+                "DA404", self.title, f"weights {self.weights.shape} for {len(self.names)} names", "pass (K, H, W)"
+            )
 
     def to_frame(self) -> pd.DataFrame:
         """One row per layer: share of valid pixels, minimum, mean, maximum."""
@@ -233,7 +237,15 @@ class Overlay(Evidence):
         for name, layer in zip(self.names, self.weights, strict=True):
             valid = layer[np.isfinite(layer)]
             some = valid if valid.size else np.array([np.nan])
-            rows.append({"name": name, "valid": valid.size / max(layer.size, 1), "min": some.min(), "mean": some.mean(), "max": some.max()})
+            rows.append(
+                {
+                    "name": name,
+                    "valid": valid.size / max(layer.size, 1),
+                    "min": some.min(),
+                    "mean": some.mean(),
+                    "max": some.max(),
+                }
+            )
         return pd.DataFrame(rows)
 
 
@@ -266,8 +278,12 @@ class Contributions(Evidence):
 
     def __post_init__(self) -> None:
         self._same_length("names", "values", "lower", "upper")
-        if self.additive and (self.total is None or not np.isclose(np.sum(self.values), self.total, rtol=1e-4, atol=1e-5)):
-            raise InputError("DA404", self.title, "the terms do not add up to the total", "pass additive=False or all terms")
+        if self.additive and (
+            self.total is None or not np.isclose(np.sum(self.values), self.total, rtol=1e-4, atol=1e-5)
+        ):
+            raise InputError(
+                "DA404", self.title, "the terms do not add up to the total", "pass additive=False or all terms"
+            )
 
     def to_frame(self) -> pd.DataFrame:
         """Columns name, value, lower, upper."""
@@ -354,7 +370,9 @@ class Check(Evidence):
         return pd.DataFrame([{name: getattr(self, name) for name in names}])
 
 
-EVIDENCE_KINDS: dict[str, type[Evidence]] = {c.kind: c for c in (Curve, Overlay, Contributions, Gallery, Passages, Check)}
+EVIDENCE_KINDS: dict[str, type[Evidence]] = {
+    c.kind: c for c in (Curve, Overlay, Contributions, Gallery, Passages, Check)
+}
 
 
 def evidence_fields(evidence: Evidence) -> dict[str, Any]:
@@ -366,20 +384,31 @@ def evidence_fields(evidence: Evidence) -> dict[str, Any]:
 class System:
     """One published method, from real input to an answer with evidence.
 
-    A subclass names its three option models and implements the verbs. `run` arguments are run folders
+    A subclass names its option models and implements the verbs. `run` arguments are run folders
     (`ecotone.files.run.RunFolder`) or None for work in memory.
+
+    Attributes:
+        Inputs: What `fit` reads.
+        Query: What `predict`, `evaluate` and `explain` read; empty means the data of `fit`.
+        Config: How it learns.
+        Ask: What a question may add.
     """
 
     name: ClassVar[str]
-    Inputs: ClassVar[type[Options]]
-    Config: ClassVar[type[Options]]
-    Ask: ClassVar[type[Options]]
-    config: Options
+    Inputs: ClassVar[Any]
+    Query: ClassVar[Any]
+    Config: ClassVar[Any]
+    Ask: ClassVar[Any]
+    config: Any
 
     def __init__(self, config: Options | Mapping[str, Any] | None = None, **options: Any) -> None:
         if isinstance(config, Options):
             config = config.model_dump()
         self.config = self.Config.parse(config, **options)
+
+    def input_files(self, inputs: Options) -> list[Path]:
+        """The files `fit` will read, for the record; missing ones are an error now rather than later."""
+        raise NotImplementedError
 
     def fit(self, data: Any, *, validation: Any = None, run: Any = None) -> Self:
         """Learns from `data` (an `Inputs`, or the prepared form the system documents)."""
@@ -393,7 +422,7 @@ class System:
         """Says what the answers rest on."""
         raise NotImplementedError
 
-    def evaluate(self, data: Any) -> Scores:
+    def evaluate(self, data: Any = None) -> Scores:
         """Scores the fitted system, with intervals and the split they come from."""
         raise NotImplementedError
 
@@ -446,6 +475,10 @@ class Maps(Protocol):
 
     def map_products(self, **ask: Any) -> tuple[MapProduct, ...]:
         """The rasters a map consists of, main product first."""
+        ...
+
+    def training_covariates(self) -> Any:
+        """The rasters of `fit` (`ecotone.data.rasters.RasterStack`), mapped when no others are given."""
         ...
 
     def window(self, covariates: Array, **ask: Any) -> tuple[Array, ...]:

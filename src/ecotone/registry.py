@@ -31,8 +31,12 @@ SYSTEMS: dict[str, Entry] = {
         "suitability maps of many species",
         "arXiv 2412.19217",
     ),
-    "geoplant": Entry(None, "surveys, sightings, climate, Landsat, Sentinel-2", "plant species of a place", "arXiv 2408.13928"),
-    "phenology": Entry(None, "bloom dates + daily temperatures", "bloom dates, chill and forcing responses", "arXiv 2501.16848"),
+    "geoplant": Entry(
+        None, "surveys, sightings, climate, Landsat, Sentinel-2", "plant species of a place", "arXiv 2408.13928"
+    ),
+    "phenology": Entry(
+        None, "bloom dates + daily temperatures", "bloom dates, chill and forcing responses", "arXiv 2501.16848"
+    ),
     "atomizer": Entry(None, "images of any satellite sensor", "embeddings, labels", "arXiv 2506.13542"),
     "pdiscoformer": Entry(None, "images + class labels", "object parts", "arXiv 2407.04538"),
     "ifam": Entry(None, "images + class labels", "labels from selected regions only", "arXiv 2506.08915"),
@@ -58,7 +62,9 @@ def system_class(name: str) -> type[System]:
     if entry is None:
         raise UsageError("US102", name, "no such system", suggest(name, SYSTEMS))
     if entry.target is None:
-        raise UsageError("US102", name, "this system is planned but not built yet", f"ready: {', '.join(list_systems())}")
+        raise UsageError(
+            "US102", name, "this system is planned but not built yet", f"ready: {', '.join(list_systems())}"
+        )
     module, attribute = entry.target.split(":")
     return getattr(import_module(module), attribute)
 
@@ -80,5 +86,7 @@ def load(folder: str | Path) -> System:
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError):
         raise IntegrityError("IN102", path, "not a model configuration", "use a folder written by ecotone") from None
     if not isinstance(name, str) or name not in SYSTEMS:
-        raise IntegrityError("IN102", path, f"names no known system ({str(name)[:40]!r})", "use a folder written by ecotone")
+        raise IntegrityError(
+            "IN102", path, f"names no known system ({str(name)[:40]!r})", "use a folder written by ecotone"
+        )
     return system_class(name).load(Path(folder))

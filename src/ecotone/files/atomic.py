@@ -23,12 +23,16 @@ PARTIAL = ".partial"
 def write_problem(path: Path, error: OSError) -> EcotoneError:
     """The one-line message for a failed write."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InterruptedRunError("ST102", path, "disk full while writing", "free some space and run the same command again")
+        return InterruptedRunError(
+            "ST102", path, "disk full while writing", "free some space and run the same command again"
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return InputError("IO104", path, "cannot be written (no permission or read-only)", "choose another --out")
     if error.errno in (errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG):
         return InputError("IO104", path, f"cannot be written ({os.strerror(error.errno)})", "choose another --out")
-    return InterruptedRunError("ST104", path, f"write failed ({error.strerror or error})", "check the disk and run again")
+    return InterruptedRunError(
+        "ST104", path, f"write failed ({error.strerror or error})", "check the disk and run again"
+    )
 
 
 def fsync_path(path: Path) -> None:

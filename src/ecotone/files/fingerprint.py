@@ -26,7 +26,9 @@ def hash_file(path: str | Path) -> str:
     except FileNotFoundError:
         raise InputError("IO101", path, "not found", "check the path") from None
     except OSError as error:
-        raise InputError("IO102", path, f"cannot be read ({error.strerror})", "check the file and its permissions") from error
+        raise InputError(
+            "IO102", path, f"cannot be read ({error.strerror})", "check the file and its permissions"
+        ) from error
     return digest.hexdigest()
 
 

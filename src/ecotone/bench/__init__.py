@@ -1,0 +1,1 @@
+"""What `ecotone bench NAME` runs."""

@@ -1,0 +1,45 @@
+"""The benchmarks by name, resolved when first used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True)
+class BenchEntry:
+    """Where a benchmark lives, and what it does in one line."""
+
+    module: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """What a benchmark gives.
+
+    Attributes:
+        rows: One object per measurement, for --json.
+        lines: What is printed.
+    """
+
+    rows: Sequence[dict[str, Any]]
+    lines: Sequence[str]
+
+
+BENCHES: dict[str, BenchEntry] = {
+    "nceas": BenchEntry("ecotone.bench.nceas", "species maps against the NCEAS surveys, beside peers"),
+    "archipelago": BenchEntry(
+        "ecotone.bench.archipelago", "simulated islands under growing effort bias, against the known truth"
+    ),
+    "speed": BenchEntry(
+        "ecotone.bench.speed", "stacked training against a plain loop, at equal mathematics and end to end"
+    ),
+}
+
+
+def bench(name: str) -> Any:
+    """The module of a benchmark: `Options`, and `run(options, progress=...)` that gives a `BenchResult`."""
+    return import_module(BENCHES[name].module)

@@ -1,0 +1,64 @@
+"""`ecotone bench NAME [options] [--json FILE]`: runs a benchmark and prints its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ecotone.cli.common import say, show_help, split, wants_help
+from ecotone.cli.options import parse
+from ecotone.contract import Options
+from ecotone.errors import UsageError, suggest
+
+USAGE = "ecotone bench NAME [--json FILE]"
+
+
+class JsonOptions(Options):
+    """Options of the verb.
+
+    Attributes:
+        json_file: Also write the rows here, as a list of objects (written --json FILE).
+        debug: Show tracebacks.
+        quiet: No progress.
+    """
+
+    json_file: str | None = None
+    debug: bool = False
+    quiet: bool = False
+
+
+def run(tokens: list[str]) -> None:
+    """The verb."""
+    names, rest = split(tokens, ["NAME"], usage=USAGE)
+    from ecotone.bench.registry import BENCHES, bench
+
+    if wants_help(tokens) and not names:
+        show_help(
+            USAGE,
+            "Benchmarks: " + "; ".join(f"{k} ({v.summary})" for k, v in BENCHES.items()) + ".",
+            ("options", JsonOptions),
+        )
+        return
+    if names[0] not in BENCHES:
+        raise UsageError("US101", names[0], "no such benchmark", suggest(names[0], BENCHES))
+    found = bench(names[0])
+    if wants_help(rest):
+        show_help(
+            f"ecotone bench {names[0]}",
+            BENCHES[names[0]].summary,
+            ("benchmark", found.Options),
+            ("output", JsonOptions),
+        )
+        return
+    rest = [
+        "--json-file" if t == "--json" else t.replace("--json=", "--json-file=", 1) if t.startswith("--json=") else t
+        for t in rest
+    ]
+    own, given = parse(rest, JsonOptions, found.Options)
+    options = JsonOptions.parse(own)
+    result = found.run(found.Options.parse(given), progress=not options.quiet)
+    say(*result.lines)
+    if options.json_file:
+        from ecotone.files.atomic import write_json
+
+        write_json(Path(options.json_file), result.rows)
+        say(f"rows: {options.json_file}", quiet=options.quiet)

@@ -1,0 +1,40 @@
+"""`ecotone list [systems|errors]`: what there is."""
+
+from __future__ import annotations
+
+from ecotone.cli.common import say, show_help, split, table, wants_help
+from ecotone.errors import CODES, UsageError, suggest
+
+USAGE = "ecotone list [systems|errors]"
+
+
+def run(tokens: list[str]) -> None:
+    """The verb."""
+    names, _ = split(tokens, ["WHAT"], usage=USAGE, optional=1)
+    if wants_help(tokens):
+        show_help(USAGE, "What each system eats, gives and can do; or what each error code means.")
+        return
+    what = names[0] if names else "systems"
+    if what == "errors":
+        say(*table([{"code": code, "meaning": text} for code, text in CODES.items()]))
+        return
+    if what != "systems":
+        raise UsageError("US101", what, "nothing of this name to list", suggest(what, ["systems", "errors"]))
+    from ecotone.contract import ABILITIES
+    from ecotone.registry import SYSTEMS, system_class
+
+    rows = []
+    for name, entry in SYSTEMS.items():
+        can = "planned"
+        if entry.target:
+            cls = system_class(name)
+            can = ", ".join(
+                ["fit", "predict", "explain", "evaluate", *(v for v, p in ABILITIES.items() if _has(cls, p))]
+            )
+        rows.append({"system": name, "eats": entry.eats, "gives": entry.gives, "can": can, "paper": entry.paper})
+    say(*table(rows))
+
+
+def _has(cls: type, protocol: type) -> bool:
+    wanted = [n for n in vars(protocol) if not n.startswith("_")]
+    return all(hasattr(cls, n) for n in wanted)

@@ -1,0 +1,124 @@
+"""The `ecotone` command: names the verbs, turns errors into one line and an exit status.
+
+Exit statuses: 0 fine, 1 a bug, 2 usage, 3 input, 4 missing optional dependency, 5 integrity, 6 interrupted and resumable.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from ecotone import __version__
+from ecotone.errors import EcotoneError, EcotoneWarning, UsageError, suggest
+
+_REST = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+app = typer.Typer(
+    name="ecotone",
+    help="Any observation in, a map, date or label out, and evidence for every answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+VERBS: dict[str, str] = {
+    "list": "What each system eats, gives and can do: `ecotone list [systems|errors]`.",
+    "doctor": "Checks input files and says the exact fix: `ecotone doctor FILE...`.",
+    "fit": "Learns from data: `ecotone fit SYSTEM [inputs] --out RUN`.",
+    "evaluate": "Scores a run, with intervals: `ecotone evaluate RUN [inputs]`.",
+    "predict": "Answers for points or tables: `ecotone predict RUN [inputs] --out FILE`.",
+    "map": "Makes maps: `ecotone map RUN [--covariates RASTERS] --out MAP.tif`.",
+    "explain": "Says what the answers rest on: `ecotone explain RUN [--target NAME]`.",
+    "embed": "Turns observations into vectors: `ecotone embed RUN [inputs] --out FILE`.",
+    "zeroshot": "Scores classes given as words: `ecotone zeroshot RUN IMAGES --classes a,b`.",
+    "report": "Writes the HTML page of a run: `ecotone report RUN`.",
+    "replay": "Repeats a recorded run: `ecotone replay run.json [--out RUN]`.",
+    "bench": "Runs a benchmark: `ecotone bench NAME [--json FILE]`.",
+    "data": "Public data sets: `ecotone data list|get|check [NAME]`.",
+    "demo": "A whole run on a simulated world: `ecotone demo [SYSTEM] [--out RUN] [--tiny]`.",
+}
+
+
+def _verb(name: str, text: str) -> None:
+    @app.command(name, help=text, context_settings=_REST)
+    def run(context: typer.Context) -> None:
+        module = import_module(f"ecotone.cli.{name if name != 'list' else 'list_'}")
+        module.run(list(context.args))
+
+
+for _name, _text in VERBS.items():
+    _verb(_name, _text)
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(f"ecotone {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    with warnings.catch_warnings():
+        _short_warnings(debug)
+        try:
+            return _run(arguments)
+        except EcotoneError as error:
+            if debug:
+                raise
+            print(f"error[{error.code}]: {error}", file=sys.stderr)
+            return error.exit_status
+        except KeyboardInterrupt:
+            print("error[ST101]: ecotone: interrupted - run the same command again to go on", file=sys.stderr)
+            return 6
+        except BrokenPipeError:
+            sys.stderr.close()
+            return 0
+        except MemoryError:
+            print("error[ST104]: ecotone: out of memory - use smaller windows, batches or fewer cells", file=sys.stderr)
+            return 6
+        except Exception as error:
+            if debug:
+                raise
+            text = " ".join(str(error).split())[:300]
+            print(
+                f"bug: {type(error).__name__}: {text} - run again with --debug and report what it shows",
+                file=sys.stderr,
+            )
+            return 1
+
+
+def _run(arguments: list[str]) -> int:
+    first = next((a for a in arguments if not a.startswith("-")), None)
+    if first is not None and arguments[0] == first and first not in VERBS:
+        raise UsageError("US101", first, "no such verb", suggest(first, VERBS))
+    if arguments and arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version"):
+        raise UsageError("US101", arguments[0], "unknown option", suggest(arguments[0], ["--help", "--version"]))
+    result = app(arguments, standalone_mode=False)
+    return int(result or 0)
+
+
+def _short_warnings(debug: bool) -> None:
+    def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+        if isinstance(message, EcotoneWarning):
+            print(f"warning[{message.code}]: {message}", file=sys.stderr)
+        elif debug:
+            print(f"{category.__name__}: {message}", file=sys.stderr)
+
+    warnings.simplefilter("always", EcotoneWarning)
+    warnings.showwarning = show  # type: ignore[assignment]
+
+
+def console() -> None:
+    """Entry point of the installed command."""
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""Command-line options made from the option models of a system.
+
+``--background-cells 500`` sets `background_cells`. A list option takes all values up to the next option, as a shell expands
+a glob (``--covariates clim/*.tif``), and may be repeated. A flag is ``--swap-xy`` or ``--no-swap-xy``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+from collections.abc import Sequence
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from ecotone.contract import Options
+from ecotone.errors import UsageError, suggest
+
+Model = type[Options]
+
+
+class RunOptions(Options):
+    """Options of the command itself.
+
+    Attributes:
+        out: Where the result goes.
+        debug: Show tracebacks and library messages.
+        quiet: No progress, no summary.
+    """
+
+    out: str | None = None
+    debug: bool = False
+    quiet: bool = False
+
+
+def parse(tokens: Sequence[str], *models: Model) -> tuple[dict[str, Any], ...]:
+    """Splits tokens into one dict of given values per model.
+
+    Args:
+        tokens: What stands after the verb and its positional arguments.
+        models: Option models; the first that has a field gets the value.
+
+    Returns:
+        One dict per model with the fields that were given, not yet validated.
+
+    Raises:
+        UsageError: US101 for an unknown option with the closest known one, US104 for a missing value.
+    """
+    owners = {name: k for k, model in reversed(list(enumerate(models))) for name in model.model_fields}
+    found: tuple[dict[str, Any], ...] = tuple({} for _ in models)
+    index = 0
+    tokens = list(tokens)
+    while index < len(tokens):
+        token = tokens[index]
+        index += 1
+        if not token.startswith("--") or token == "--":
+            raise UsageError("US101", token, "is no option", "options start with --; put lists after their option")
+        name, equals, attached = token[2:].partition("=")
+        key, value = name.replace("-", "_"), True
+        if key.startswith("no_") and key not in owners and is_flag(models, owners, key[3:]):
+            key, value = key[3:], False
+        if key not in owners:
+            known = [f"--{k.replace('_', '-')}" for k in owners]
+            raise UsageError("US101", f"--{name}", "unknown option", suggest(f"--{name}", known))
+        values: list[str] = [attached] if equals else []
+        field = models[owners[key]].model_fields[key]
+        if is_flag(models, owners, key):
+            given: Any = value if not equals else attached
+        else:
+            while index < len(tokens) and not _is_option(tokens[index]) and (is_list(field) or not values):
+                values.append(tokens[index])
+                index += 1
+            if not values:
+                raise UsageError("US104", f"--{name}", "has no value", f"give one: --{name} VALUE")
+            given = values if is_list(field) else values[0]
+        target = found[owners[key]]
+        target[key] = [*target.get(key, []), *given] if is_list(field) and key in target else given
+    return found
+
+
+def _is_option(token: str) -> bool:
+    return token.startswith("--") and len(token) > 2
+
+
+def is_list(field: FieldInfo) -> bool:
+    """Whether the option takes several values."""
+    return any(get_origin(t) in (list, tuple) for t in _alternatives(field.annotation))
+
+
+def is_flag(models: Sequence[Model], owners: dict[str, int], key: str) -> bool:
+    """Whether the option is a yes or no."""
+    return key in owners and models[owners[key]].model_fields[key].annotation is bool
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return get_args(annotation)
+    return (annotation,)
+
+
+def describe(model: type[BaseModel]) -> list[tuple[str, str, str]]:
+    """(option, values, explanation) of each field, the explanation from the class docstring's Attributes."""
+    texts = _attributes(inspect.getdoc(model) or "")
+    rows = []
+    for name, field in model.model_fields.items():
+        default = (
+            ""
+            if field.is_required() or field.default in (None, False, "")
+            else f" [{_shown(field.get_default(call_default_factory=True))}]"
+        )
+        required = " (required)" if field.is_required() else ""
+        rows.append(
+            (f"--{name.replace('_', '-')}", _values(field), texts.get(name, "") + default.replace(" []", "") + required)
+        )
+    return rows
+
+
+def _shown(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _values(field: FieldInfo) -> str:
+    if field.annotation is bool:
+        return ""
+    names = []
+    for kind in _alternatives(field.annotation):
+        if get_origin(kind) is Literal:
+            names.append("|".join(str(v) for v in get_args(kind)))
+        elif get_origin(kind) in (list, tuple):
+            names.append("VALUE...")
+        elif kind in (int, float):
+            names.append("NUMBER")
+        elif kind is not type(None):
+            names.append("VALUE")
+    return " ".join(dict.fromkeys(names))
+
+
+def _attributes(doc: str) -> dict[str, str]:
+    """Name -> text of a Google-style Attributes section."""
+    section = doc.partition("Attributes:")[2]
+    texts: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        match = re.match(r"^    (\w+): (.*)$", line)
+        if match:
+            name, texts[match[1]] = match[1], match[2]
+        elif name and line.strip():
+            texts[name] += " " + line.strip()
+    return {k: " ".join(v.split()) for k, v in texts.items()}
+
+
+def option_help(title: str, usage: str, summary: str, groups: Sequence[tuple[str, Model]]) -> str:
+    """Help text of a verb whose options come from models."""
+    import shutil
+    import textwrap
+
+    width = min(shutil.get_terminal_size((110, 24)).columns, 120)
+    lines = [f"usage: {usage}", "", title, "", *textwrap.wrap(summary, width)]
+    for heading, model in groups:
+        lines += ["", f"{heading}:"]
+        for option, values, text in describe(model):
+            lines.append(f"  {option} {values}".rstrip())
+            lines += textwrap.wrap(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(lines)

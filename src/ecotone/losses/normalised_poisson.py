@@ -1,0 +1,91 @@
+"""The normalised Poisson loss of DeepMaxent: per species, which of the sites are its sites.
+
+Source: arXiv 2412.19217, "normalised intensity"; the per-site log-weight is ours and turns the one formula into
+target-group background, uniform background, mixtures, bias layers, thinning and quadrature.
+
+Letters: ... any leading dimensions (ensemble members), B sites of the batch, S species.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def normalised_poisson(
+    log_intensity: Tensor,
+    counts: Tensor,
+    log_weight: Tensor | None = None,
+    species_weight: Tensor | None = None,
+    log_partition: Tensor | None = None,
+) -> Tensor:
+    r"""Maximum-entropy loss over sites.
+
+    With site weights w and q_ij = w_i exp(f_ij) / sum_k w_k exp(f_kj),
+
+    .. math:: L = -\frac{1}{BS} \sum_{ij} a_j\, y_ij \left(f_{ij} - \log \sum_k w_k e^{f_{kj}}\right)
+
+    which for w = 1, a = 1 is the published loss. A site with log-weight -inf is no background but may hold records.
+
+    Args:
+        log_intensity: (..., B, S) f.
+        counts: (..., B, S) records y, not negative.
+        log_weight: (..., B) log w, or None for 0.
+        species_weight: (..., S) a, or None for 1.
+        log_partition: (..., S) the normaliser to use instead of the batch's own, for example over all sites.
+
+    Returns:
+        Scalar: summed over leading dimensions, so that each ensemble member has its own unscaled gradient.
+    """
+    n_sites, n_species = log_intensity.shape[-2:]
+    if log_partition is None:
+        log_partition = partition(log_intensity, log_weight)
+    records = counts.sum(-2)  # (..., S)
+    # a species without records in the batch has no part in the loss; 0 * -inf must not make it nan
+    fit = (counts * log_intensity).sum(-2) - torch.where(records > 0, records * log_partition, 0.0)
+    if species_weight is not None:
+        fit = fit * species_weight
+    return -fit.sum() / (n_sites * n_species)
+
+
+def partition(log_intensity: Tensor, log_weight: Tensor | None = None) -> Tensor:
+    """(..., S) log of the weighted sum over sites of the intensity."""
+    if log_weight is not None:
+        log_intensity = log_intensity + log_weight.unsqueeze(-1)
+    return torch.logsumexp(log_intensity, dim=-2)
+
+
+def with_running_partition(
+    log_intensity: Tensor,
+    counts: Tensor,
+    running: Tensor,
+    log_weight: Tensor | None = None,
+    species_weight: Tensor | None = None,
+    *,
+    log_scale: float = 0.0,
+    momentum: float = 0.9,
+) -> tuple[Tensor, Tensor]:
+    """The loss with a remembered normaliser, whose bias does not grow as the batch shrinks.
+
+    The gradient of log Z is estimated as grad(Z_batch) / Z_running, where Z_running is a moving average over steps of the
+    batch's Z scaled to all sites (the estimator of stochastic compositional optimisation).
+
+    Args:
+        log_intensity: (..., B, S) f.
+        counts: (..., B, S) records.
+        running: (..., S) log Z_running; entries of -inf are not started yet.
+        log_weight: (..., B) log w.
+        species_weight: (..., S) a.
+        log_scale: log of (weight of all sites / expected weight of a batch).
+        momentum: Share of the old average kept.
+
+    Returns:
+        The scalar loss (its value uses Z_running, its gradient the estimator above) and the new (..., S) running log Z.
+    """
+    log_batch = partition(log_intensity, log_weight) + log_scale
+    fresh = log_batch.detach()
+    mixed = torch.logaddexp(running + torch.log(torch.tensor(momentum)), fresh + torch.log(torch.tensor(1 - momentum)))
+    updated = torch.where(torch.isneginf(running), fresh, mixed)
+    ratio = torch.exp(log_batch - updated)  # gradient: grad(Z_batch) / Z_running
+    log_partition = updated + ratio - ratio.detach()
+    return normalised_poisson(log_intensity, counts, None, species_weight, log_partition), updated

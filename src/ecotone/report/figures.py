@@ -1,0 +1,254 @@
+"""One drawing per kind of evidence.
+
+Everything goes through matplotlib's object interface; no window, no global state. Text comes from data, so it is never
+read as a formula or markup.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ecotone.contract import Check, Contributions, Curve, Evidence, Gallery, Overlay, Passages
+from ecotone.report import style
+from ecotone.report.overlays import aspect_of, draw_overlay, panels, show_image
+from ecotone.report.style import INK, MUTED, NODATA_HATCH, SERIES, number, with_unit
+
+MAX_BARS = 25
+MAX_RUG = 150
+MAX_PATCHES = 24
+
+
+def draw(evidence: Evidence, *, size: tuple[float, float] | None = None) -> Figure:
+    """A figure of one piece of evidence.
+
+    Args:
+        evidence: Any of the kinds in `ecotone.contract`.
+        size: Width and height in inches; by default what the kind needs.
+
+    Returns:
+        A matplotlib figure with an Agg canvas, ready for `savefig`.
+    """
+    for kind, drawing in _DRAWINGS.items():
+        if isinstance(evidence, kind):
+            with style.house_style():
+                figure = Figure(figsize=size or _size(evidence), layout="constrained")
+                FigureCanvasAgg(figure)
+                drawing(figure, evidence)
+            return figure
+    raise TypeError(f"no drawing for {type(evidence).__name__}")
+
+
+# ------------------------------------------------------------------------------------------------ curves
+def _draw_curve(figure: Figure, curve: Curve) -> None:
+    ax = figure.add_subplot()
+    y = np.asarray(curve.y, float)
+    lower = None if curve.lower is None else np.asarray(curve.lower, float)
+    upper = None if curve.upper is None else np.asarray(curve.upper, float)
+    if curve.categories is not None:
+        _categorical(ax, curve, y, lower, upper)
+    else:
+        _continuous(ax, curve, y, lower, upper)
+    ax.set_xlabel(with_unit(curve.x_label, curve.x_unit))
+    ax.set_ylabel(with_unit(curve.y_label, curve.y_unit))
+    _value_limits(ax, [y, lower, upper, *curve.references.values()], ratio=curve.y_unit in ("", "1"))
+    style.quiet_grid(ax)
+    if curve.references:
+        ax.legend(loc="best", handlelength=1.6, labelcolor=MUTED)
+
+
+def _continuous(ax: Axes, curve: Curve, y: np.ndarray, lower: np.ndarray | None, upper: np.ndarray | None) -> None:
+    x = np.asarray(curve.x, float)
+    inside = np.ones(len(x), bool)
+    if curve.support is not None and np.size(curve.support):
+        seen = np.sort(np.asarray(curve.support, float).ravel())
+        seen = seen[np.isfinite(seen)]
+    else:
+        seen = np.array([])
+    if seen.size:
+        low, high = seen[0], seen[-1]
+        inside = (x >= low) & (x <= high)
+        ends = np.nanmin(x), np.nanmax(x)
+        for a, b in ((ends[0], low), (high, ends[1])):
+            if b > a:
+                ax.axvspan(a, b, facecolor=style.NODATA, edgecolor=NODATA_HATCH, hatch="////", linewidth=0, zorder=0)
+        if seen.size > MAX_RUG:
+            seen = np.quantile(seen, np.linspace(0, 1, MAX_RUG))
+        rug = np.stack([seen, seen, np.full_like(seen, np.nan)], axis=1).ravel()
+        heights = np.tile([0.0, 0.035, np.nan], seen.size)
+        ax.plot(rug, heights, transform=ax.get_xaxis_transform(), color=INK, linewidth=0.6, alpha=0.45)
+    for i, (name, reference) in enumerate(curve.references.items()):
+        colour = SERIES[(i + 1) % len(SERIES)]
+        ax.plot(x, np.asarray(reference, float), color=colour, linewidth=1.2, linestyle=(0, (4, 2)), label=name)
+    if lower is not None and upper is not None:
+        ax.fill_between(x, lower, upper, color=SERIES[0], alpha=0.17, linewidth=0)
+    ax.plot(x, y, color=SERIES[0], linestyle=(0, (1, 1.6)), linewidth=1.6)
+    ax.plot(x, np.where(inside, y, np.nan), color=SERIES[0], label=curve.y_label if curve.references else None)
+    ax.margins(x=0.0)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+
+
+def _categorical(ax: Axes, curve: Curve, y: np.ndarray, lower: np.ndarray | None, upper: np.ndarray | None) -> None:
+    place = np.arange(len(y))
+    ax.bar(place, y, width=0.66, color=SERIES[0], alpha=0.85, linewidth=0)
+    if lower is not None and upper is not None:
+        ax.vlines(place, lower, upper, color=INK, linewidth=1.2)
+    for i, (name, reference) in enumerate(curve.references.items()):
+        ax.plot(place, reference, "_", color=SERIES[(i + 1) % len(SERIES)], markersize=14, mew=1.6, label=name)
+    labels = [textwrap.shorten(str(c), 16, placeholder="…") for c in curve.categories or ()]
+    tilted = len(labels) > 6 or sum(map(len, labels)) > 34
+    ax.set_xticks(place, labels, rotation=45 if tilted else 0, ha="right" if tilted else "center")
+
+
+def _value_limits(ax: Axes, parts: list[Any], *, ratio: bool) -> None:
+    values = np.concatenate([np.asarray(p, float).ravel() for p in parts if p is not None])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return
+    low, high = float(values.min()), float(values.max())
+    if ratio and low >= 0 and high <= 1 and high > 0.25:
+        ax.set_ylim(0, 1.02)
+        ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
+    elif low >= 0 and low < 0.5 * high:
+        ax.set_ylim(0, high * 1.06)
+
+
+# ------------------------------------------------------------------------------------------------ contributions
+def _draw_contributions(figure: Figure, terms: Contributions) -> None:
+    ax = figure.add_subplot()
+    names, values = list(terms.names), np.asarray(terms.values, float)
+    order = np.argsort(-np.abs(values), kind="stable")
+    shown, rest = order[:MAX_BARS], order[MAX_BARS:]
+    labels = [textwrap.shorten(str(names[i]), 34, placeholder="…") for i in shown]
+    bars = values[shown]
+    lower = None if terms.lower is None else np.asarray(terms.lower, float)[shown]
+    upper = None if terms.upper is None else np.asarray(terms.upper, float)[shown]
+    if rest.size:
+        labels.append(f"{rest.size} more{'' if terms.additive else ' (mean)'}")
+        bars = np.append(bars, values[rest].sum() if terms.additive else values[rest].mean())
+        lower = None if lower is None else np.append(lower, np.nan)
+        upper = None if upper is None else np.append(upper, np.nan)
+    place = np.arange(len(bars))[::-1]
+    if terms.additive:
+        starts = np.concatenate([[0.0], np.cumsum(bars)[:-1]])
+        colours = [style.POSITIVE if v >= 0 else style.NEGATIVE for v in bars]
+        ax.barh(place, bars, left=starts, height=0.62, color=colours, linewidth=0)
+        ends = starts + bars
+        ax.vlines(ends[:-1], place[1:] + 0.31, place[:-1] - 0.31, color=MUTED, linewidth=0.7)
+        ax.axvline(float(terms.total or 0.0), color=INK, linewidth=1.0, linestyle=(0, (3, 2)))
+        ax.set_title(f"sum {number(float(terms.total or 0.0))}", loc="right", color=MUTED)
+    else:
+        ax.barh(place, bars, height=0.62, color=SERIES[0], alpha=0.88, linewidth=0)
+        if lower is not None and upper is not None:
+            ax.hlines(place, lower, upper, color=INK, linewidth=1.3)
+    ax.axvline(0, color=MUTED, linewidth=0.8)
+    ax.use_sticky_edges = False
+    ax.margins(x=0.03)
+    ax.set_yticks(place, labels)
+    ax.tick_params(axis="y", length=0, labelcolor=INK)
+    ax.spines["left"].set_visible(False)
+    ax.set_xlabel(with_unit("contribution" if terms.additive else "importance", terms.unit))
+    ax.xaxis.set_major_locator(MaxNLocator(5))
+    style.quiet_grid(ax, "x")
+
+
+# ------------------------------------------------------------------------------------------------ the small kinds
+def _draw_gallery(figure: Figure, gallery: Gallery) -> None:
+    count = min(len(gallery.captions), MAX_PATCHES)
+    if not count:
+        _only_text(figure, "no images")
+        return
+    columns = min(count, 6)
+    axes = figure.subplots(-(-count // columns), columns, squeeze=False)
+    for ax in axes.ravel():
+        ax.set_axis_off()
+    for i in range(count):
+        ax = axes.ravel()[i]
+        show_image(ax, gallery.images[i])
+        caption = textwrap.shorten(gallery.captions[i], 22, placeholder="…")
+        if gallery.similarity is not None:
+            caption += f"\n{number(float(gallery.similarity[i]), 2)}"
+        ax.set_title(caption, fontsize=8, color=MUTED, loc="center")
+
+
+def _draw_passages(figure: Figure, passages: Passages) -> None:
+    ax = figure.add_subplot()
+    weights = np.asarray(passages.weights, float)
+    order = np.argsort(-np.abs(weights), kind="stable")[:12]
+    lines = [textwrap.fill(textwrap.shorten(passages.sentences[i], 150, placeholder=" …"), 62) for i in order]
+    place = np.arange(len(order))[::-1]
+    ax.barh(place, weights[order], height=0.55, color=SERIES[0], alpha=0.88, linewidth=0)
+    ax.set_yticks(place, lines)
+    ax.tick_params(axis="y", length=0, labelcolor=INK)
+    ax.spines["left"].set_visible(False)
+    ax.set_xlabel("weight")
+    style.quiet_grid(ax, "x")
+
+
+def _draw_check(figure: Figure, check: Check) -> None:
+    ax = figure.add_subplot()
+    ax.set_axis_off()
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    colour = {"pass": style.PASS, "fail": style.FAIL, "note": style.NOTE}[check.verdict]
+    badge = {"boxstyle": "round,pad=0.45", "facecolor": colour, "edgecolor": "none"}
+    ax.text(
+        0.0, 0.86, VERDICTS[check.verdict], color="white", weight="bold", va="top", bbox=badge, transform=ax.transAxes
+    )
+    ax.text(0.24, 0.88, textwrap.fill(check.claim, 58), va="top", color=INK, transform=ax.transAxes)
+    ax.text(0.24, 0.12, measured_text(check), color=MUTED, transform=ax.transAxes)
+
+
+VERDICTS = {"pass": "holds", "fail": "fails", "note": "note"}
+
+
+def measured_text(check: Check) -> str:
+    """``measured 0.93, bound 0.9``, with the unit."""
+    unit = style.pretty_unit(check.unit)
+    shown = f"measured {number(check.measured)}{' ' if unit else ''}{unit}"
+    return shown if np.isnan(check.bound) else f"{shown}, bound {number(check.bound)}{' ' if unit else ''}{unit}"
+
+
+def _only_text(figure: Figure, text: str) -> None:
+    ax = figure.add_subplot()
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, text, ha="center", va="center", color=MUTED, transform=ax.transAxes)
+
+
+def _size(evidence: Evidence) -> tuple[float, float]:
+    if isinstance(evidence, Contributions):
+        return 5.2, 0.75 + 0.27 * min(len(evidence.names), MAX_BARS + 1)
+    if isinstance(evidence, Overlay):
+        return _overlay_size(evidence)
+    if isinstance(evidence, Gallery):
+        count = max(1, min(len(evidence.captions), MAX_PATCHES))
+        return 1.15 * min(count, 6) + 0.1, 1.5 * -(-count // 6)
+    if isinstance(evidence, Passages):
+        return 7.0, 0.8 + 0.44 * min(len(evidence.sentences), 12)
+    return (4.6, 0.9) if isinstance(evidence, Check) else (3.5, 2.55)
+
+
+def _overlay_size(overlay: Overlay) -> tuple[float, float]:
+    rows, columns = panels(len(overlay.names))
+    ratio = float(np.clip(aspect_of(overlay), 0.35, 1.8))
+    width = 6.4 if columns == 1 else 3.3 * columns
+    cell = (width - 1.1) / columns
+    if columns == 1 and ratio > 1.0:
+        cell, width = 5.3 / ratio, 5.3 / ratio + 1.4
+    return width, rows * (cell * ratio + 0.55) + 0.2
+
+
+_DRAWINGS: dict[type[Evidence], Callable[[Figure, Any], None]] = {
+    Curve: _draw_curve,
+    Overlay: draw_overlay,
+    Contributions: _draw_contributions,
+    Gallery: _draw_gallery,
+    Passages: _draw_passages,
+    Check: _draw_check,
+}

@@ -1,0 +1,252 @@
+"""A run folder as one HTML page: self-contained, without scripts, and without a single request to anywhere.
+
+What the page shows is read from files that may come from a stranger: all text is escaped, the page forbids itself
+scripts and connections, and figures and tables stay within a budget.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+
+from ecotone.contract import Curve, Evidence, Score
+from ecotone.errors import EcotoneError, InputError
+from ecotone.files.atomic import write_text
+from ecotone.files.bounded import read_bounded
+from ecotone.files.evidence import load_evidence, slug
+from ecotone.files.model_folder import CARD, CONFIG, MAX_CARD, model_id
+from ecotone.files.run import RunFolder
+from ecotone.registry import SYSTEMS
+from ecotone.report.blocks import TOPICS, WIDE_TOPICS, Block, Budget, build_block, rows_table
+from ecotone.report.maps import recorded_maps
+from ecotone.report.markdown import to_html
+from ecotone.report.style import number
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+MAX_TARGETS = 200
+_MAX_METRICS = 32 << 20
+
+
+def write_report(run: str | Path, *, max_figures: int = 90) -> Path:
+    """Writes report.html into a run folder.
+
+    Args:
+        run: The folder.
+        max_figures: Figures drawn at most; what is left out is said on the page and stays in `evidence/`.
+
+    Returns:
+        The page.
+
+    Raises:
+        InputError: IO101 when it is no run folder, IO102 when its record or evidence is damaged, IO104 when the folder
+            cannot be written.
+    """
+    folder = RunFolder(run)
+    context = page_context(folder, Budget(figures=max_figures))
+    write_text(folder.report_path, environment().get_template("report.html.j2").render(context))
+    return folder.report_path
+
+
+def page_context(run: RunFolder, budget: Budget) -> dict[str, Any]:
+    """Everything the template shows."""
+    record = run.record
+    evidence = load_evidence(run.evidence_path)
+    width = max(2, len(str(len(evidence))))
+    files = [f"evidence/{i:0{width}d}-{slug(item)}.csv" for i, item in enumerate(evidence, start=1)]
+    maps, problems = recorded_maps(run.path, record)
+    targets = list(dict.fromkeys(item.target for item in evidence if item.target))
+    many = len(targets) > 1
+    shared = [build_block(item, budget) for item in maps]
+    shared += [build_block(e, budget, file=f) for e, f in zip(evidence, files, strict=True) if not (many and e.target)]
+    groups = _groups(evidence, files, targets[:MAX_TARGETS], budget) if many else []
+    name = run.path.resolve().name
+    blocks = [*shared, *(block for group in groups for block in group["blocks"])]
+    return {
+        "policy": POLICY,
+        "name": name,
+        "record": record,
+        "entry": SYSTEMS.get(record["system"]),
+        "model": _model_id(run),
+        "scores": _score_tiles(run, record),
+        "score_rows": _score_rows(run, budget),
+        "split": _split(run),
+        "trust": _trust([block for block in blocks if block.check]),
+        "target": targets[0] if len(targets) == 1 else "",
+        "targets": targets,
+        "topics": _by_topic(shared),
+        "groups": groups,
+        "groups_left_out": max(len(targets) - MAX_TARGETS, 0) if many else 0,
+        "training": [build_block(curve, budget) for curve in training_curves(run.metrics_path)],
+        "tables": _tables(record, budget),
+        "card": _card(run),
+        "problems": problems,
+        "facts": _facts(record),
+        "command": " ".join(_quoted(part) for part in record["command"]),
+        "left_out": budget.left_out,
+    }
+
+
+@cache
+def environment() -> Environment:
+    """The templates, with escaping on."""
+    return Environment(loader=PackageLoader("ecotone.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def training_curves(path: Path) -> list[Curve]:
+    """Losses over steps or epochs from metrics.csv; an absent or odd file gives none."""
+    try:
+        text = read_bounded(path, _MAX_METRICS, inside=path.parent, code="IO102").decode("utf-8", errors="replace")
+    except EcotoneError:
+        return []
+    rows = [row for row in csv.DictReader(text.splitlines()) if None not in row]
+    if len(rows) < 3:
+        return []
+    table = {name: np.array([_float(row.get(name)) for row in rows]) for name in rows[0] if name}
+    axis = next((name for name in ("step", "epoch", "iteration") if name in table), next(iter(table)))
+    losses = {n: v for n, v in table.items() if "loss" in n.lower() and n != axis and np.isfinite(v).any()}
+    if not losses:
+        return []
+    keep = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), 400)).astype(int))
+    first, *others = losses
+    curve = Curve(
+        title="Training",
+        x=table[axis][keep],
+        y=losses[first][keep],
+        x_label=axis,
+        y_label=first,
+        references={name: losses[name][keep] for name in others[:4]},
+        exact=True,
+    )
+    return [curve]
+
+
+def _groups(evidence: Sequence[Evidence], files: Sequence[str], targets: Sequence[str], budget: Budget) -> list[dict]:
+    groups = []
+    for i, target in enumerate(targets, start=1):
+        mine = [(e, f) for e, f in zip(evidence, files, strict=True) if e.target == target]
+        blocks = [build_block(e, budget, file=f) for e, f in mine]
+        groups.append({"name": target, "anchor": f"target-{i}", "blocks": blocks, "topics": _by_topic(blocks)})
+    return groups
+
+
+def _trust(checks: Sequence[Block]) -> list[dict[str, str]]:
+    """One line per kind of check, the worst verdicts first; checks made for many targets are counted."""
+    titles: dict[str, list[Block]] = {}
+    for block in checks:
+        titles.setdefault(block.title, []).append(block)
+    order = ("fail", "note", "pass")
+    lines = []
+    for title, same in titles.items():
+        worst = min((b.check["verdict"] for b in same), key=order.index)
+        of_worst = [b for b in same if b.check["verdict"] == worst]
+        first = of_worst[0].check
+        text = f"{first['claim']}: {first['measured']}"
+        if len(same) > 1:
+            text = f"{first['claim']}: {first['word']} {len(of_worst)} of {len(same)} times"
+        lines.append({"title": title, "verdict": worst, "word": first["word"], "text": text})
+    return sorted(lines, key=lambda line: order.index(line["verdict"]))
+
+
+def _by_topic(blocks: Sequence[Block]) -> list[dict[str, Any]]:
+    found = ((topic, title, [b for b in blocks if b.topic == topic]) for topic, title in TOPICS.items())
+    return [{"key": k, "title": title, "blocks": some, "wide": k in WIDE_TOPICS} for k, title, some in found if some]
+
+
+def _score_tiles(run: RunFolder, record: dict[str, Any]) -> list[dict[str, Any]]:
+    scores = run.read_scores()
+    metrics: dict[str, Any] = dict(scores.metrics) if scores else {}
+    for name, value in (record.get("metrics") or {}).items():
+        if name not in metrics:
+            metrics[str(name)] = value
+    tiles = []
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            value = Score(*(_float(value.get(k)) for k in ("value", "low", "high")), n=int(_float(value.get("n") or 0)))  # noqa: PLW2901
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            value = Score(float(value))  # noqa: PLW2901
+        if isinstance(value, Score):
+            tiles.append(_tile(str(name), value))
+    return tiles[:12]
+
+
+def _tile(name: str, score: Score) -> dict[str, Any]:
+    tile: dict[str, Any] = {"name": name, "value": number(score.value), "interval": "", "n": score.n or "", "bar": None}
+    if math.isfinite(score.low) and math.isfinite(score.high):
+        tile["interval"] = f"{number(score.low)} to {number(score.high)}"
+        if 0 <= score.low <= score.high <= 1 and 0 <= score.value <= 1:
+            tile["bar"] = {k: round(100 * getattr(score, k), 1) for k in ("value", "low", "high")}
+    return tile
+
+
+def _score_rows(run: RunFolder, budget: Budget) -> Any:
+    scores = run.read_scores()
+    return rows_table(list(scores.rows), budget, name="scores.csv") if scores and scores.rows else None
+
+
+def _split(run: RunFolder) -> str:
+    scores = run.read_scores()
+    return scores.split if scores else ""
+
+
+def _tables(record: dict[str, Any], budget: Budget) -> list[tuple[str, Any]]:
+    found = []
+    for title, rows in list((record.get("tables") or {}).items())[:20]:
+        table = rows_table(rows, budget, name=f"{title}.csv") if isinstance(rows, list) else None
+        if table:
+            found.append((str(title), table))
+    return found
+
+
+def _card(run: RunFolder) -> Markup:
+    path = run.path / CARD
+    with suppress(EcotoneError):
+        text = read_bounded(path, MAX_CARD, inside=run.path, code="IO102").decode("utf-8", errors="replace")
+        return Markup(to_html(text))  # noqa: S704 - to_html escapes all text
+    return Markup("")
+
+
+def _model_id(run: RunFolder) -> str:
+    if not (run.path / CONFIG).is_file():
+        return ""
+    try:
+        return model_id(run.path)
+    except (EcotoneError, InputError):
+        return ""
+
+
+def _facts(record: dict[str, Any]) -> dict[str, str]:
+    facts = {}
+    with suppress(ValueError, TypeError):
+        begun = datetime.fromisoformat(record["started"])
+        facts["started"] = f"{begun:%Y-%m-%d %H:%M} UTC"
+        taken = (datetime.fromisoformat(str(record.get("finished"))) - begun).total_seconds()
+        facts["took"] = _duration(taken)
+    return facts
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _quoted(part: str) -> str:
+    plain = part and all(c.isalnum() or c in "-_./=:,~+@%" for c in part)
+    return part if plain else "'" + part.replace("'", "'\\''") + "'"
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan

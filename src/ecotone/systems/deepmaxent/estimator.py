@@ -1,0 +1,352 @@
+"""DeepMaxent on arrays: a scikit-learn estimator, no files.
+
+Letters: N sites, P covariates, S species, U background sites, M members.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ecotone.data.features import FeatureMap, Unseen
+from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
+from ecotone.mapping.pixelwise import in_fixed_chunks
+from ecotone.stats.ranking import max_tss_threshold, tenth_percentile_threshold
+from ecotone.systems.deepmaxent.background import BackgroundChoice, decide, site_log_weight, smoothing_share, undefined_target_group
+from ecotone.systems.deepmaxent.choose import ShareTrial, choose_share
+from ecotone.systems.deepmaxent.config import Config
+from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
+from ecotone.systems.deepmaxent.network import StackedNetwork
+from ecotone.systems.deepmaxent.outputs import UNITS, Calibration
+
+Array = np.ndarray
+
+
+class DeepMaxent(BaseEstimator):
+    """Many-species distribution model from presence-only records.
+
+    Options are those of `ecotone.systems.deepmaxent.config.Config`, where each is explained; None means "as the preset
+    says". Fitted attributes: `features_` (FeatureMap), `network_`, `calibration_`, `background_` (BackgroundChoice),
+    `trial_` (validation of background shares, or None), `species_` (names), `n_features_in_`.
+
+    Examples:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.normal(size=(300, 2))
+        >>> Y = rng.poisson(np.exp(X))
+        >>> model = DeepMaxent(epochs=20, members=1).fit(X, Y)
+        >>> model.predict(X[:5]).shape
+        (5, 2)
+    """
+
+    def __init__(
+        self,
+        *,
+        preset: str = "ecotone",
+        loss: str = "maxent",
+        background: str | None = None,
+        uniform_share: float = 0.3,
+        smoothing: float | None = None,
+        normaliser: str = "batch",
+        features: tuple[str, ...] | None = None,
+        hinges: int = 10,
+        width: int | None = None,
+        blocks: int | None = None,
+        dropout: float | None = None,
+        learning_rate: float | None = None,
+        schedule: str | None = None,
+        weight_decay: float | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        even_batches: bool | None = None,
+        min_steps: int | None = None,
+        background_batch: int = 125,
+        species_weight: float = 0.0,
+        members: int | None = None,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        self.preset = preset
+        self.loss = loss
+        self.background = background
+        self.uniform_share = uniform_share
+        self.smoothing = smoothing
+        self.normaliser = normaliser
+        self.features = features
+        self.hinges = hinges
+        self.width = width
+        self.blocks = blocks
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.even_batches = even_batches
+        self.min_steps = min_steps
+        self.background_batch = background_batch
+        self.species_weight = species_weight
+        self.members = members
+        self.seed = seed
+        self.device = device
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = True
+        tags.non_deterministic = False
+        return tags
+
+    # -------------------------------------------------------------------------------------------- fit
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        background: Any = None,
+        site_weight: Any = None,
+        background_weight: Any = None,
+        coordinates: Any = None,
+        geographic: bool = False,
+        covariates: list[str] | None = None,
+        levels: dict[str, tuple[int, ...]] | None = None,
+        species: list[str] | None = None,
+        background_cells: float | None = None,
+        folder: Path | None = None,
+        fingerprint: dict[str, str] | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Learns from sites and their records.
+
+        Args:
+            X: (N, P) covariates of the sites, own units.
+            y: Records per site: (N, S) counts, dense or scipy.sparse; (N,) for one species; or a tuple of three (R,) arrays
+                (site row, species index, count).
+            background: (U, P) covariates of random valid cells, or None.
+            site_weight: (N,) relative weight of a site as background (effort, thinning, area).
+            background_weight: (U,) relative weight of background cells (area).
+            coordinates: (N, 2) positions of the sites, for blocked validation; without them background=auto keeps the
+                target group.
+            geographic: The coordinates are degrees of longitude and latitude.
+            covariates: P names, used in messages and evidence.
+            levels: Covariate name -> levels, for categorical covariates.
+            species: S names.
+            background_cells: How many cells the background stands for; U or the number of sites by default.
+            folder: Keep checkpoints here; calling again resumes.
+            fingerprint: What data and options are, to refuse resuming with others.
+            progress: Show a progress bar.
+
+        Returns:
+            The fitted estimator.
+
+        Raises:
+            InputError: DA402, DA403, DA404, DA405 for arrays that cannot be used; OC205 without any record.
+            UsageError: US101, US104 for options.
+        """
+        config = Config.parse(self.get_params()).resolved()
+        self.features_ = None
+        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        counts = as_counts(y, X.shape[0], None if species is None else len(species))
+        self._one_species = not sparse.issparse(y) and not isinstance(y, tuple) and np.ndim(y) == 1
+        names = list(covariates) if covariates is not None else [f"x{i}" for i in range(X.shape[1])]
+        if len(names) != X.shape[1]:
+            raise InputError(
+                "DA404", "covariates", f"{len(names)} names for {X.shape[1]} columns", "pass one name per column"
+            )
+        cells = np.empty((0, X.shape[1])) if background is None else np.asarray(background, dtype=np.float64)
+        if cells.ndim != 2 or cells.shape[1] != X.shape[1]:
+            raise InputError(
+                "DA404", "background", f"shape {cells.shape}, expected (U, {X.shape[1]})", "pass the columns of X"
+            )
+        records = np.asarray(counts.sum(axis=0)).ravel()
+        if not records.sum() > 0:
+            raise InputError("OC205", "y", "holds no record", "pass at least one presence")
+        occupied = np.asarray(counts.sum(axis=1)).ravel() > 0
+
+        undefined = undefined_target_group(int(occupied.sum()), X.shape[0], int((records > 0).sum()))
+        base = smoothing_share(config.smoothing or 0.0, int(occupied.sum())) if len(cells) else 0.0
+        choice = decide(
+            config.background or "auto", config.uniform_share, base, undefined=undefined, has_uniform=len(cells) > 0
+        )
+
+        self.features_ = FeatureMap.fit(
+            cells if len(cells) else X, names, levels=levels, kinds=config.features or ("linear",), hinges=config.hinges
+        )
+        for name in self.features_.constant:
+            problem = EcotoneWarning("DA401", name, "is constant over the background", "it is left out; check the file")
+            _warn(problem)
+        sites = Sites(
+            self.features_.transform(X),
+            counts,
+            site_log_weight(site_weight, "site_weight", X.shape[0]),
+            self.features_.transform(cells, unseen="baseline"),
+            site_log_weight(background_weight, "background_weight", len(cells)),
+        )
+        self.trial_: ShareTrial | None = None
+        if choice is None:
+            choice, self.trial_ = choose_share(
+                sites, config, coordinates, base, geographic=geographic, progress=progress
+            )
+        self.background_: BackgroundChoice = choice
+        self.config_ = config
+        self.species_ = list(species) if species is not None else [f"species {j}" for j in range(counts.shape[1])]
+        members = [
+            Member(seed=config.seed * 1000 + k, uniform_share=choice.uniform_share) for k in range(config.members or 1)
+        ]
+        self.network_: StackedNetwork = train_stack(
+            sites, members, config, folder=folder, fingerprint=fingerprint, progress=progress
+        )
+        self._calibrate(sites, choice.uniform_share, background_cells)
+        return self
+
+    def _calibrate(self, sites: Sites, share: float, background_cells: float | None) -> None:
+        """Fixes the free constants on the background in use and sets the two thresholds."""
+        parts, weights = [], []
+        if share < 1:
+            w = np.exp(sites.log_weight)
+            parts.append(sites.features)
+            weights.append((1 - share) * w / w.sum())
+        if share > 0:
+            w = np.exp(sites.uniform_log_weight)
+            parts.append(sites.uniform)
+            weights.append(share * w / w.sum())
+        records = np.asarray(sites.counts.sum(axis=0)).ravel()
+        cells = background_cells or float(sum(len(p) for p in parts))
+        weight = np.concatenate(weights)
+        f = self._raw(np.concatenate(parts))
+        self.calibration_ = Calibration.fit(f, weight, records, cells=cells)
+        background = self.calibration_.combine(self.calibration_.log_relative(f))
+        at_sites = background[: len(sites.features)] if share < 1 else self._log_relative_mean(sites.features)
+        present = sites.counts.toarray() > 0
+        low = np.asarray(tenth_percentile_threshold(at_sites, present))
+        high = np.asarray(self._max_tss(at_sites, present, background, weight))
+        self.calibration_ = replace(self.calibration_, tenth_percentile=low, max_tss=high)
+
+    @staticmethod
+    def _max_tss(at_sites: Array, present: Array, background: Array, weight: Array) -> Array:
+        """(S,) thresholds separating each species' presences from the whole background, as with presence-only data."""
+        thresholds = np.full(present.shape[1], np.nan)
+        for j in range(present.shape[1]):
+            own = at_sites[present[:, j], j]
+            scores = np.concatenate([own, background[:, j]])
+            labels = np.concatenate([np.ones(len(own)), np.zeros(len(background))])
+            weights = np.concatenate([np.ones(len(own)), weight])
+            thresholds[j] = max_tss_threshold(scores, labels, weights)[0]
+        return thresholds
+
+    # -------------------------------------------------------------------------------------------- use
+    def _raw(self, features: Array) -> Array:
+        """(N, F) features -> (M, N, S) f; every call of the network has the same shape, so a row's answer is its own."""
+
+        def run(rows: Array) -> Array:
+            with torch.inference_mode():
+                return self.network_(torch.from_numpy(rows)).transpose(0, 1).numpy()  # (rows, M, S)
+
+        return in_fixed_chunks(run, features).transpose(1, 0, 2)
+
+    def _log_relative_mean(self, features: Array) -> Array:
+        return self.calibration_.combine(self.calibration_.log_relative(self._raw(features)))
+
+    def log_relative(self, X: Any, *, unseen: Unseen = "error") -> Array:
+        """(M, N, S) log intensity of each member relative to the background mean.
+
+        Args:
+            X: (N, P) covariates.
+            unseen: What an unseen category does, see `FeatureMap.transform`.
+        """
+        check_is_fitted(self, "network_")
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        return self.calibration_.log_relative(self._raw(self.features_.transform(X, unseen=unseen)))
+
+    def decision_function(self, X: Any) -> Array:
+        """(N, S) log relative intensity of the ensemble, or (N,) when `y` had one dimension; 0 is the background's mean."""
+        return self._shape(self.calibration_.combine(self.log_relative(X)))
+
+    def predict(self, X: Any, *, output: str = "cloglog") -> Array:
+        """Suitability.
+
+        Args:
+            X: (N, P) covariates.
+            output: "raw", "relative", "cloglog" or "expected_count".
+
+        Returns:
+            (N, S), or (N,) when `y` had one dimension.
+        """
+        if output not in UNITS:
+            raise UsageError("US101", output, "no such output scale", suggest(output, UNITS))
+        combined = self.calibration_.combine(self.log_relative(X))
+        return self._shape(self.calibration_.scale(combined, output))
+
+    def predict_spread(self, X: Any, *, output: str = "cloglog") -> Array:
+        """(N, S) standard deviation of the answer over members; zeros for one member."""
+        log_relative = self.log_relative(X)
+        return self._shape(self.calibration_.scale(log_relative, output).std(0))
+
+    def score(self, X: Any, y: Any) -> float:
+        """Mean over species of the AUC of sites with a record against those without."""
+        from ecotone.stats.ranking import auc
+
+        check_is_fitted(self, "network_")
+        counts = as_counts(y, len(X), len(self.species_)).toarray() > 0
+        scores = self.calibration_.combine(self.log_relative(X))
+        values = auc(scores, counts)
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+    def _shape(self, values: Array) -> Array:
+        return values[:, 0] if self._one_species else values
+
+
+def as_counts(y: Any, n_sites: int, n_species: int | None) -> sparse.csr_array:
+    """Counts in any accepted form -> (N, S) CSR float32.
+
+    Raises:
+        InputError: DA404 for shapes or indices that do not fit, DA403 for negative or not finite counts.
+    """
+    if isinstance(y, tuple):
+        if len(y) != 3 or len({len(part) for part in y}) != 1:
+            raise InputError(
+                "DA404", "y", "triples need three arrays of one length", "pass (site row, species index, count)"
+            )
+        rows, columns, values = (np.asarray(part) for part in y)
+        width = n_species or (int(columns.max()) + 1 if len(columns) else 1)
+        inside = (rows >= 0).all() and (rows < n_sites).all() and (columns >= 0).all() and (columns < width).all()
+        if not inside:
+            raise InputError("DA404", "y", "an index lies outside the sites or species", "count from 0")
+        counts = sparse.csr_array((values.astype(np.float32), (rows, columns)), shape=(n_sites, width))
+    elif sparse.issparse(y):
+        counts = sparse.csr_array(y, dtype=np.float32)
+    else:
+        if y is None:
+            raise InputError(
+                "DA404", "y", "this estimator requires y to be passed, but the target y is None", "pass the records"
+            )
+        try:
+            dense = np.asarray(y, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise InputError("DA404", "y", "Unknown label type: records must be numbers", "pass counts") from None
+        if dense.ndim not in (1, 2):
+            raise InputError("DA404", "y", f"has {dense.ndim} dimensions", "pass (N,) or (N, S) counts")
+        counts = sparse.csr_array(dense.reshape(len(dense), -1))
+    if counts.shape[0] != n_sites or (n_species is not None and counts.shape[1] != n_species):
+        raise InputError(
+            "DA404", "y", f"shape {counts.shape} for {n_sites} sites and {n_species} species", "pass one row per site"
+        )
+    if not np.isfinite(counts.data).all() or (counts.data < 0).any():
+        raise InputError("DA403", "y", "counts are negative, NaN or infinite", "pass numbers of records")
+    counts.eliminate_zeros()
+    counts.sum_duplicates()
+    return counts
+
+
+def _warn(problem: EcotoneWarning) -> None:
+    import warnings
+
+    warnings.warn(problem, stacklevel=3)

@@ -1,0 +1,234 @@
+"""How good the maps are: blocked cross-validation on the records, and scores against independent surveys.
+
+Letters: K sites with records, U background cells, S species, D folds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecotone.contract import Score, Scores
+from ecotone.data.occurrences import read_occurrences, to_numbers
+from ecotone.data.raster_grid import crs_wkt, is_geographic
+from ecotone.data.rasters import RasterStack
+from ecotone.data.tables import read_table
+from ecotone.errors import InputError, suggest
+from ecotone.stats.bootstrap import bootstrap
+from ecotone.stats.evaluation import score_survey
+from ecotone.stats.ranking import auc, boyce
+from ecotone.stats.splits import block_ids, random_folds, spatial_blocks
+from ecotone.systems.deepmaxent.background import site_log_weight
+from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
+
+if TYPE_CHECKING:
+    from ecotone.systems.deepmaxent.config import Query
+    from ecotone.systems.deepmaxent.prepare import Prepared
+    from ecotone.systems.deepmaxent.system import DeepMaxentSystem
+
+Array = np.ndarray
+FOLDS = 4
+MIN_RECORDS = 8  # of a species, to be scored on held-out blocks
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points to answer for: N positions, their covariates (N, P), and which are complete."""
+
+    x: Array
+    y: Array
+    values: Array
+    valid: Array
+
+
+def covariates_of(system: DeepMaxentSystem, covariates: list[Any], raster_crs: str | None) -> RasterStack:
+    """The rasters of a query, or those of `fit`, in the model's order; bands are matched by name."""
+    if covariates:
+        stack = RasterStack.open(covariates, assume_crs=raster_crs)
+    else:
+        stored = system.stored_inputs
+        if system.data is not None:
+            stack = system.data.stack
+        elif stored:
+            stack = RasterStack.open(stored["covariates"], assume_crs=stored.get("raster_crs"))
+        else:
+            raise InputError("RA303", "covariates", "the model was fitted from data in memory", "pass --covariates")
+    labels = [spec.name for spec in system.map_covariates() if spec.categorical]
+    return stack.select(list(system.covariates), categorical=labels)
+
+
+def read_query(system: DeepMaxentSystem, query: Query) -> Points:
+    """The points of a query with their covariates."""
+    if query.points is None:
+        raise InputError("IO101", "points", "no table of points was given", "pass --points FILE")
+    records = read_occurrences(query.points, x=query.x, y=query.y, species=query.species, crs=query.crs)
+    stack = covariates_of(system, query.covariates, query.raster_crs)
+    found = stack.sample(records.x, records.y, records.crs)
+    if not found.valid.any():
+        raise InputError(
+            "OC202", query.points, "no point lies on a valid cell of the rasters", "check coordinates and --crs"
+        )
+    return Points(records.x, records.y, found.values, found.valid)
+
+
+# ------------------------------------------------------------------------------------------------ cross-validation
+def cross_validate(system: DeepMaxentSystem, ready: Prepared) -> Scores:
+    """Refits on folds and scores held-out records; spatial blocks are the answer, a random split stands beside it.
+
+    A held-out presence is ranked against uniform cells of the held-out blocks ("auc") and, with several species, against
+    the other held-out sites of the target group ("auc_target_group"), which does not reward knowing where people go.
+    """
+    estimator = system.estimator
+    features = estimator.features_
+    sites = Sites(
+        features.transform(ready.sites),
+        ready.counts,
+        site_log_weight(ready.site_weight, "site_weight", len(ready.sites)),
+        features.transform(ready.background, unseen="baseline"),
+        site_log_weight(ready.background_weight, "background_weight", len(ready.background)),
+    )
+    share = estimator.background_.uniform_share
+    everywhere = np.concatenate([ready.xy, ready.background_xy])
+    splits = {
+        "": _block_folds(everywhere, ready.geographic, len(ready.xy)),
+        "_random": random_folds(len(everywhere), folds=FOLDS),
+    }
+    members, held = [], []
+    for name, folds in splits.items():
+        for d in range(FOLDS):
+            rows = np.flatnonzero(folds[: len(ready.xy)] != d)
+            if len(rows) >= 2 and len(rows) < len(ready.xy):
+                members.append(Member(seed=77_000 + d, rows=rows, uniform_share=share))
+                held.append((name, folds == d))
+    if not members:
+        raise InputError("OC205", "records", "too few sites for cross-validation", "add records")
+    network = train_stack(sites, members, system.config.resolved(), label="cross-validation")
+    f = _predict(network, np.concatenate([sites.features, sites.uniform]))  # (D', K + U, S)
+    tables = {name: _held_out(f, held, name, ready) for name in splits}
+    enough = np.asarray(ready.counts.sum(0)).ravel() >= MIN_RECORDS
+    metrics: dict[str, Score] = {}
+    rows_out: list[dict[str, Any]] = [
+        {"species": s, "records": int(n)} for s, n in zip(ready.species, ready.counts.sum(0), strict=True)
+    ]
+    for name, table in tables.items():
+        for metric, (values, spread) in table.items():
+            if metric == "auc_target_group" and len(ready.species) < 2:
+                continue
+            kept = np.where(enough | (len(ready.species) == 1), values, np.nan)
+            metrics[metric + name] = _interval(kept, spread)
+            for j, row in enumerate(rows_out):
+                row[metric + name] = float(values[j])
+    order = ("auc", "auc_target_group", "boyce", "auc_random", "auc_target_group_random", "boyce_random")
+    split = f"{FOLDS} folds of spatial blocks (random folds beside, suffix _random), species with {MIN_RECORDS} records or more"
+    return Scores({k: metrics[k] for k in order if k in metrics}, split, rows_out)
+
+
+def _block_folds(xy: Array, geographic: bool, n_sites: int) -> Array:
+    """Folds of blocks balanced by records, so that background cells share the blocks of the records near them."""
+    weight = np.zeros(len(xy))
+    weight[:n_sites] = 1.0
+    return spatial_blocks(xy[:, 0], xy[:, 1], size="auto", folds=FOLDS, seed=0, balance=weight, geographic=geographic)
+
+
+def _predict(network: Any, features: Array) -> Array:
+    import torch
+
+    with torch.inference_mode():
+        return network(torch.from_numpy(features)).numpy()
+
+
+def _held_out(f: Array, held: list[tuple[str, Array]], name: str, ready: Prepared) -> dict[str, tuple[Array, Array]]:
+    """Metric -> (S,) mean over folds weighted by held-out records, and (S,) standard error over folds."""
+    present = ready.counts.toarray() > 0
+    k, n_species = present.shape
+    folds = [(d, mask) for d, (split, mask) in enumerate(held) if split == name]
+    metrics = ("auc", "auc_target_group", "boyce")
+    values = {m: np.full((len(folds), n_species), np.nan) for m in metrics}
+    weight = np.zeros((len(folds), n_species))
+    for i, (d, mask) in enumerate(folds):
+        own, cells = mask[:k], f[d, k:][mask[k:]]
+        weight[i] = present[own].sum(0)
+        at = f[d, :k][own]
+        values["auc_target_group"][i] = auc(at, present[own].astype(float)) if own.any() else np.nan
+        for j in np.flatnonzero(weight[i]):
+            scores = at[present[own, j], j]
+            if len(cells):
+                labels = np.concatenate([np.ones(len(scores)), np.zeros(len(cells))])
+                values["auc"][i, j] = auc(np.concatenate([scores, cells[:, j]]), labels)
+                values["boyce"][i, j] = boyce(scores, np.concatenate([scores, cells[:, j]]))
+    found = {}
+    for m in metrics:
+        known = np.isfinite(values[m])
+        w = np.where(known, weight, 0.0)
+        total = w.sum(0)
+        v = np.where(known, values[m], 0.0)
+        mean = np.divide((w * v).sum(0), total, out=np.full(n_species, np.nan), where=total > 0)
+        var = np.divide((w * (v - mean) ** 2).sum(0), total, out=np.full(n_species, np.nan), where=total > 0)
+        found[m] = (mean, np.sqrt(var / np.maximum(known.sum(0) - 1, 1)))
+    return found
+
+
+def _interval(values: Array, spread: Array) -> Score:
+    """Bootstrap over species; for one species two standard errors over folds."""
+    if len(values) == 1:
+        v, e = float(values[0]), float(spread[0])
+        return Score(v, v - 2 * e, min(v + 2 * e, 1.0), 1)
+    return bootstrap(values).to_score()
+
+
+# ------------------------------------------------------------------------------------------------ surveys
+def on_surveys(system: DeepMaxentSystem, query: Query) -> Scores:
+    """Scores against a table of presences and absences, long or wide."""
+    info = read_table(query.points) if not hasattr(query.points, "columns") else None
+    frame = query.points if info is None else info.frame
+    if query.presence is not None:
+        sites, labels = _long(system, query, frame)
+    else:
+        sites, labels = _wide(system, query, frame)
+    points = read_query(system, query.model_copy(update={"points": sites}))
+    surveyed = np.isfinite(labels).any(0)
+    species = tuple(s for s, there in zip(system.species, surveyed, strict=True) if there)
+    scores = system.estimator.calibration_.combine(
+        system.estimator.log_relative(points.values[points.valid], unseen="baseline")
+    )
+    x, y = points.x[points.valid], points.y[points.valid]
+    blocks = block_ids(x, y, geographic=is_geographic(crs_wkt(query.crs or "EPSG:4326"))) if len(x) > 20 else None
+    result = score_survey(scores[:, surveyed], labels[points.valid][:, surveyed], species, blocks=blocks)
+    split = f"independent survey, {int(points.valid.sum())} sites; intervals from resampled spatial blocks"
+    return Scores(result.summary(), split, result.rows())
+
+
+def _long(system: DeepMaxentSystem, query: Query, frame: Any) -> tuple[Any, Array]:
+    records = read_occurrences(frame, x=query.x, y=query.y, species=query.species, crs=query.crs)
+    if query.presence not in frame.columns:
+        raise InputError(
+            "OC201", query.points, f"has no column {query.presence!r}", suggest(str(query.presence), frame.columns)
+        )
+    value = np.asarray(to_numbers(frame[query.presence])[0], dtype=float)
+    position, row = np.unique(np.column_stack([records.x, records.y]), axis=0, return_inverse=True)
+    labels = np.full((len(position), len(system.species)), np.nan)
+    for j, name in enumerate(system.species):
+        if name in records.names:
+            own = records.species == records.names.index(name)
+            labels[row[own], j] = value[own] > 0
+    if not np.isfinite(labels).any():
+        raise InputError(
+            "OC205", query.points, "holds none of the model's species", f"known: {', '.join(system.species[:8])}"
+        )
+    import pandas as pd
+
+    return pd.DataFrame({"longitude": position[:, 0], "latitude": position[:, 1]}), labels
+
+
+def _wide(system: DeepMaxentSystem, query: Query, frame: Any) -> tuple[Any, Array]:
+    there = [name in frame.columns for name in system.species]
+    if not any(there):
+        what = "has no 0/1 column named after a species of the model"
+        raise InputError("OC201", query.points, what, "or name the 0/1 column of a long table with --presence")
+    labels = np.full((len(frame), len(system.species)), np.nan)
+    for j, name in enumerate(system.species):
+        if there[j]:
+            labels[:, j] = to_numbers(frame[name])[0]
+    return frame.drop(columns=[n for n, t in zip(system.species, there, strict=True) if t]), labels

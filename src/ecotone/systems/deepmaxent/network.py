@@ -1,0 +1,194 @@
+"""The shared feature extractor and the per-species output, for many ensemble members at once.
+
+Paper: Linear(F, H) + ReLU, then blocks h <- h + ReLU(Linear(H, H)(h)), then Linear(H, S). What differs: every parameter
+has a leading members dimension, so that M networks train as one batched matrix product; with 0 blocks there is no hidden
+layer at all, which is multi-response Maxent on the features given.
+
+Letters: M members, B sites, F features, H width, L blocks, S species.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class StackedNetwork(nn.Module):
+    """M residual ReLU networks of one shape.
+
+    Args:
+        features: F.
+        species: S.
+        width: H, ignored with 0 blocks.
+        blocks: L residual blocks; 0 makes the output linear in the features.
+        seeds: One seed per member; a member starts from the same weights whatever it is stacked with.
+        input_mask: (M, F) 0/1, features a member may see, or None for all.
+    """
+
+    def __init__(
+        self,
+        features: int,
+        species: int,
+        *,
+        width: int = 250,
+        blocks: int = 2,
+        seeds: Sequence[int] = (0,),
+        input_mask: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.members, self.features, self.species = len(seeds), features, species
+        self.width, self.blocks = width, blocks
+        sizes = layer_sizes(features, species, width, blocks)
+        self.weights = nn.ParameterList(nn.Parameter(torch.empty(self.members, out, into)) for into, out in sizes)
+        self.biases = nn.ParameterList(nn.Parameter(torch.empty(self.members, out)) for _, out in sizes)
+        self.register_buffer("input_mask", input_mask)
+        self.register_buffer("running_log_partition", torch.full((self.members, species), -math.inf))
+        self.reset(seeds)
+
+    @torch.no_grad()
+    def reset(self, seeds: Sequence[int]) -> None:
+        """Uniform weights and biases within 1/sqrt(fan-in), the default of a linear layer."""
+        for member, seed in enumerate(seeds):
+            generator = torch.Generator().manual_seed(int(seed))
+            for weight, bias in zip(self.weights, self.biases, strict=True):
+                bound = 1.0 / math.sqrt(max(weight.shape[-1], 1))
+                weight[member].copy_(torch.empty(weight.shape[1:]).uniform_(-bound, bound, generator=generator))
+                bias[member].copy_(torch.empty(bias.shape[1:]).uniform_(-bound, bound, generator=generator))
+
+    def forward(self, features: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
+        """Log-intensity.
+
+        Args:
+            features: (M, B, F), or (B, F) shared by all members.
+            masks: L + 1 dropout multipliers for the hidden layers, each (M, B, H) or (M, 1, H); None at prediction.
+
+        Returns:
+            (M, B, S) f, up to a constant per member and species.
+        """
+        if features.dim() == 2:
+            features = features.expand(self.members, *features.shape)
+        h = features if self.input_mask is None else features * self.input_mask.unsqueeze(1)
+        layers = list(zip(self.weights, self.biases, strict=True))
+        for index, (weight, bias) in enumerate(layers[:-1]):
+            r = torch.relu(torch.baddbmm(bias.unsqueeze(1), h, weight.transpose(1, 2)))
+            r = r if masks is None else r * masks[index]
+            h = r if index == 0 else h + r
+        weight, bias = layers[-1]
+        return torch.baddbmm(bias.unsqueeze(1), h, weight.transpose(1, 2))
+
+    def fused_loss(
+        self,
+        features: Tensor,
+        counts: Tensor,
+        log_weight: Tensor | None,
+        species_weight: Tensor | None,
+        masks: Sequence[Tensor] | None,
+    ) -> Tensor:
+        """`normalised_poisson(self(features, masks), ...)` with the gradient written out by hand.
+
+        Args:
+            features: (M, B, F).
+            counts: (M, B, S).
+            log_weight: (M, B) or None.
+            species_weight: (S,) or None.
+            masks: As in `forward`.
+
+        Returns:
+            Scalar with gradients to every weight and to the biases below the output (the output bias has gradient 0).
+        """
+        if self.input_mask is not None:
+            features = features * self.input_mask.unsqueeze(1)
+        parameters = [p for pair in zip(self.weights, self.biases, strict=True) for p in pair]
+        return _Fused.apply(features, counts, log_weight, species_weight, masks, *parameters)
+
+
+def layer_sizes(features: int, species: int, width: int, blocks: int) -> list[tuple[int, int]]:
+    """(in, out) of each linear layer."""
+    if blocks == 0:
+        return [(features, species)]
+    return [(features, width)] + [(width, width)] * blocks + [(width, species)]
+
+
+class _Fused(torch.autograd.Function):
+    """Forward and backward in one go: the loss is a scalar, so its gradient is known once the forward pass is.
+
+    Species stand before sites in the output (M, S, B), which makes the softmax over sites contiguous. The output bias is
+    left out: it cancels.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        counts: Tensor,
+        log_weight: Tensor | None,
+        species_weight: Tensor | None,
+        masks: Sequence[Tensor] | None,
+        *parameters: Tensor,
+    ) -> Tensor:
+        weights, biases = parameters[0::2], parameters[1::2]
+        hidden, rectified = [x], []
+        for index, (weight, bias) in enumerate(zip(weights[:-1], biases[:-1], strict=True)):
+            r = torch.baddbmm(bias.unsqueeze(1), hidden[-1], weight.transpose(1, 2)).relu_()
+            rectified.append(r)
+            masked = r if masks is None else r * masks[index]
+            hidden.append(masked if index == 0 else hidden[-1] + masked)
+        f = torch.bmm(weights[-1], hidden[-1].transpose(1, 2))  # (M, S, B)
+        y = counts.transpose(1, 2)
+        if species_weight is not None:
+            y = y * species_weight.unsqueeze(-1)
+        records = y.sum(-1, keepdim=True)  # (M, S, 1)
+        scale = 1.0 / (f.shape[1] * f.shape[2])
+        fit = (y * f).sum()
+        if log_weight is not None:
+            f += log_weight.unsqueeze(1)
+        log_partition = f.logsumexp(-1, keepdim=True)
+        loss = (records * log_partition).sum().sub_(fit).mul_(scale)
+
+        d = f.sub_(log_partition).exp_().mul_(records).sub_(y).mul_(scale)  # dL/df
+        gradients: list[Tensor | None] = [torch.bmm(d, hidden[-1]), None]
+        dh = torch.bmm(d.transpose(1, 2), weights[-1])
+        for index in range(len(weights) - 2, -1, -1):
+            dz = dh if masks is None else dh * masks[index]
+            dz = torch.ops.aten.threshold_backward(dz, rectified[index], 0)
+            gradients = [torch.bmm(dz.transpose(1, 2), hidden[index]), dz.sum(1), *gradients]
+            if index > 0:
+                dh = dh.baddbmm_(dz, weights[index])
+        ctx.gradients = gradients
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        scale = outputs[0]
+        # a plain backward() passes exactly 1
+        scaled = [g if g is None else (g if float(scale) == 1.0 else g * scale) for g in ctx.gradients]
+        ctx.gradients = None
+        return (None, None, None, None, None, *scaled)
+
+
+def dropout_masks(
+    members: int, sites: int, width: int, layers: int, rate: float, *, per_site: bool, device: torch.device
+) -> list[Tensor]:
+    """Random 0 or 1/(1-rate) multipliers for `layers` hidden layers, from torch's global generator.
+
+    Args:
+        members: M.
+        sites: B.
+        width: H.
+        layers: Hidden layers.
+        rate: Share of units set to 0.
+        per_site: True draws (M, B, H), False one draw per unit for the whole batch, (M, 1, H), which is nearly free.
+        device: Where.
+    """
+    shape = (layers, members, sites if per_site else 1, width)
+    if device.type == "cpu" and per_site:
+        # a byte per unit is many times faster than Bernoulli draws; the rate is rounded to 1/256
+        cut = round(rate * 256)
+        keep = torch.randint(-(2**63), 2**63 - 1, (-(-math.prod(shape) // 8),)).view(torch.uint8)
+        keep = keep[: math.prod(shape)].view(shape) >= cut
+        return list((keep.to(torch.float32) * (256.0 / (256 - cut))).unbind(0))
+    return list((torch.rand(shape, device=device) >= rate).float().div_(1.0 - rate).unbind(0))

@@ -1,0 +1,119 @@
+"""From log-intensity to scales people can read, and the constants that make species comparable.
+
+The loss leaves a free constant per member and species. It is fixed here on the background: with weights w summing to 1,
+``relative = exp(f) / sum_i w_i exp(f_i)`` has background mean 1. Everything else follows. Letters: M members, N sites,
+S species, K background cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import logsumexp, xlogy
+
+from ecotone.errors import InputError
+
+Array = np.ndarray
+UNITS = {
+    "raw": "share of the background",
+    "relative": "times the background mean",
+    "cloglog": "1",
+    "expected_count": "records per cell",
+}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Constants per species.
+
+    Attributes:
+        log_mean: (M, S) log of the background mean of exp(f), per member.
+        log_mean_ensemble: (S,) the same for the members' mean log relative intensity.
+        entropy: (S,) entropy of the raw distribution over the background (nats), for cloglog.
+        records: (S,) records in training.
+        cells: K, number of background cells the records are spread over.
+        tenth_percentile: (S,) threshold on log relative intensity below which 10 % of training presences lie.
+        max_tss: (S,) threshold with the largest sensitivity + specificity - 1 against the background.
+    """
+
+    log_mean: Array
+    log_mean_ensemble: Array
+    entropy: Array
+    records: Array
+    cells: float
+    tenth_percentile: Array
+    max_tss: Array
+
+    @classmethod
+    def fit(cls, f: Array, weight: Array, records: Array, *, cells: float) -> Calibration:
+        """Calibrates on the background; thresholds are set by `with_thresholds`.
+
+        Args:
+            f: (M, K', S) log-intensity at background sites.
+            weight: (K',) their weights, any positive total.
+            records: (S,) training records.
+            cells: Number of cells the background stands for.
+        """
+        f = np.asarray(f, dtype=np.float64)
+        weight = np.asarray(weight, dtype=np.float64)
+        w = weight / weight.sum()
+        log_mean = logsumexp(f, axis=1, b=w[None, :, None])
+        mixed = (f - log_mean[:, None, :]).mean(0)  # (K', S)
+        log_mean_ensemble = logsumexp(mixed, axis=0, b=w[:, None])
+        p = w[:, None] * np.exp(mixed - log_mean_ensemble)
+        # a weighted site stands for w * cells cells, among which its share p is spread evenly
+        entropy = -(xlogy(p, p) - xlogy(p, np.maximum(w, 1e-300)[:, None] * cells)).sum(0)
+        nothing = np.full(f.shape[2], -np.inf)
+        return cls(log_mean, log_mean_ensemble, entropy, np.asarray(records, float), float(cells), nothing, nothing)
+
+    def log_relative(self, f: Array) -> Array:
+        """(M, N, S) f -> (M, N, S) log relative intensity of each member."""
+        return np.asarray(f, dtype=np.float64) - self.log_mean[:, None, :]
+
+    def combine(self, log_relative: Array) -> Array:
+        """(M, N, S) -> (N, S): the members' mean, scaled to background mean 1 again."""
+        return log_relative.mean(0) - self.log_mean_ensemble
+
+    def scale(self, log_relative: Array, output: str) -> Array:
+        """(..., N, S) log relative intensity -> the asked scale."""
+        log_raw = log_relative - np.log(self.cells)
+        if output == "relative":
+            return np.exp(log_relative)
+        if output == "raw":
+            return np.exp(log_raw)
+        if output == "cloglog":
+            return -np.expm1(-np.exp(np.minimum(self.entropy + log_raw, 50.0)))
+        return self.records * np.exp(log_raw)
+
+    def richness(self, log_relative: Array) -> Array:
+        """(N, S) -> (N,) expected number of species recorded in a background cell."""
+        return -np.expm1(-self.scale(log_relative, "expected_count")).sum(-1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            name: getattr(self, name).tolist() if name != "cells" else self.cells for name in self.__dataclass_fields__
+        }
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any], members: int, species: int) -> Calibration:
+        """Reads what `to_dict` gave, checking shapes.
+
+        Raises:
+            InputError: DA404 when the parts do not fit.
+        """
+        try:
+            parts = {k: np.asarray(stored[k], dtype=np.float64) for k in cls.__dataclass_fields__ if k != "cells"}
+            cells = float(stored["cells"])
+        except (KeyError, TypeError, ValueError):
+            raise InputError(
+                "DA404", "preprocessing", "calibration is incomplete", "use a folder written by ecotone"
+            ) from None
+        shapes = {k: (members, species) if k == "log_mean" else (species,) for k in parts}
+        if any(parts[k].shape != shapes[k] for k in parts) or not cells > 0:
+            raise InputError(
+                "DA404", "preprocessing", "calibration is not consistent", "use a folder written by ecotone"
+            )
+        return cls(**parts, cells=cells)

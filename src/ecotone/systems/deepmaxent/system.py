@@ -1,0 +1,355 @@
+"""DeepMaxent from files to maps: data, preprocessing, evidence, saving. The learning is in `estimator.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from ecotone.contract import CovariateSpec, Evidence, MapProduct, Prediction, Scores, System
+from ecotone.data.features import FeatureMap
+from ecotone.data.rasters import RasterStack
+from ecotone.errors import InputError, IntegrityError, UsageError, suggest
+from ecotone.explain.extrapolation import SampledConditions
+from ecotone.files.fingerprint import cache_key
+from ecotone.files.model_folder import read_model, write_model
+from ecotone.systems.deepmaxent import card, evaluation, evidence
+from ecotone.systems.deepmaxent.background import BackgroundChoice
+from ecotone.systems.deepmaxent.config import LIMITS, Ask, Config, Inputs, Query
+from ecotone.systems.deepmaxent.estimator import DeepMaxent
+from ecotone.systems.deepmaxent.network import StackedNetwork, layer_sizes
+from ecotone.systems.deepmaxent.outputs import UNITS, Calibration
+from ecotone.systems.deepmaxent.prepare import Prepared, input_files, prepare
+
+Array = np.ndarray
+
+
+class DeepMaxentSystem(System):
+    """Species maps from presence-only records.
+
+    Examples:
+        >>> system = DeepMaxentSystem(preset="paper")
+        >>> system.config.resolved().epochs
+        100
+    """
+
+    name: ClassVar[str] = "deepmaxent"
+    Inputs: ClassVar[Any] = Inputs
+    Query: ClassVar[Any] = Query
+    Config: ClassVar[Any] = Config
+    Ask: ClassVar[Any] = Ask
+    config: Config
+
+    estimator: DeepMaxent
+    sampled: SampledConditions
+    data: Prepared | None = None
+    stored_inputs: dict[str, Any]
+
+    # -------------------------------------------------------------------------------------------- fit
+    def input_files(self, inputs: Any) -> list[Path]:
+        """The files `fit` will read."""
+        return input_files(inputs)
+
+    def fit(self, data: Any, *, validation: Any = None, run: Any = None) -> Self:
+        """Learns from records and rasters.
+
+        Args:
+            data: `Inputs`, a mapping of its fields, or `Prepared`.
+            validation: Not used; the background share is validated on blocks of the records.
+            run: Run folder; training then keeps checkpoints there and resumes.
+
+        Raises:
+            InputError: For data that cannot be used; DA405 when target group is asked for but undefined.
+        """
+        ready = self._prepare(data)
+        options = self.config.model_dump()
+        if ready.inputs.bias is not None and options["background"] in (None, "auto"):
+            options["background"] = "uniform"
+        estimator = DeepMaxent(**options)
+        estimator.fit(
+            ready.sites,
+            ready.counts,
+            background=ready.background,
+            site_weight=ready.site_weight,
+            background_weight=ready.background_weight,
+            coordinates=ready.xy,
+            geographic=ready.geographic,
+            covariates=list(ready.stack.names),
+            levels=ready.levels,
+            species=list(ready.species),
+            background_cells=self._calibration_cells(ready, options),
+            folder=None if run is None else run.path,
+            fingerprint={
+                "data": cache_key(sites=ready.sites, counts=ready.counts.toarray(), background=ready.background),
+                **{key: str(value) for key, value in self.config.model_dump().items()},
+            },
+            progress=run is not None,
+        )
+        self._take(estimator, ready)
+        return self
+
+    def _calibration_cells(self, ready: Prepared, options: dict[str, Any]) -> float | None:
+        """A uniform background stands for all valid cells, a target group for the visited ones."""
+        chosen = options["background"] or "auto"
+        alone = len(ready.species) < 2
+        return float(ready.valid_cells) if chosen == "uniform" or (chosen == "auto" and alone) else None
+
+    def _prepare(self, data: Any) -> Prepared:
+        if isinstance(data, Prepared):
+            return data
+        inputs = data if isinstance(data, Inputs) else Inputs.parse(data)
+        return prepare(inputs, seed=self.config.seed)
+
+    def _take(self, estimator: DeepMaxent, ready: Prepared) -> None:
+        self.estimator, self.data = estimator, ready
+        share = estimator.background_.uniform_share
+        seen = [ready.sites] if share < 1 else []
+        seen += [ready.background] if share > 0 else []
+        self.sampled = SampledConditions.fit(np.concatenate(seen), ready.stack.names, ready.stack.categorical)
+        self.stored_inputs = _plain_inputs(ready.inputs)
+
+    @property
+    def species(self) -> list[str]:
+        """S species names."""
+        return self.estimator.species_
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """P covariate names."""
+        return self.estimator.features_.covariates
+
+    def training_data(self) -> Prepared:
+        """The data of `fit`, read again when the system was loaded from a folder."""
+        if self.data is None:
+            if not self.stored_inputs:
+                raise InputError("IO101", "inputs", "the model was fitted from data in memory", "pass the inputs again")
+            self.data = self._prepare(self.stored_inputs)
+        return self.data
+
+    def training_covariates(self) -> RasterStack:
+        """The rasters of `fit`, in the model's order.
+
+        Raises:
+            InputError: RA303 when the model was fitted from data in memory.
+        """
+        return evaluation.covariates_of(self, [], None)
+
+    # -------------------------------------------------------------------------------------------- predict
+    def predict(self, data: Any, **ask: Any) -> Prediction:
+        """Suitability at points or for a table of covariates.
+
+        Args:
+            data: `Query` or a mapping of its fields (`points`, `covariates`), or an (N, P) array in the model's order.
+            **ask: Fields of `Ask`.
+
+        Returns:
+            Array named after the output scale, (N, S'), nan where a covariate is missing; x and y of the points; with
+            `spread` also its standard deviation over members.
+        """
+        asked = Ask.parse(ask)
+        species = self._species_index(asked.species)
+        arrays: dict[str, Array] = {}
+        if isinstance(data, np.ndarray):
+            values, valid = np.asarray(data, dtype=np.float64), np.isfinite(data).all(1)
+        else:
+            points = evaluation.read_query(self, data if isinstance(data, Query) else Query.parse(data))
+            arrays |= {"x": points.x, "y": points.y}
+            values, valid = points.values, points.valid
+        n = len(values)
+        answer = np.full((n, len(species)), np.nan)
+        spread = np.full((n, len(species)), np.nan)
+        if valid.any():
+            member = self.estimator.log_relative(values[valid], unseen="baseline")
+            calibration = self.estimator.calibration_
+            answer[valid] = calibration.scale(calibration.combine(member), asked.output)[:, species]
+            spread[valid] = calibration.scale(member, asked.output).std(0)[:, species]
+        units = {asked.output: UNITS[asked.output]}
+        arrays[asked.output] = answer
+        if asked.spread:
+            arrays["spread"], units["spread"] = spread, UNITS[asked.output]
+        return Prediction(arrays, units, tuple(self.species[j] for j in species))
+
+    def _species_index(self, wanted: Sequence[str]) -> list[int]:
+        for name in wanted:
+            if name not in self.species:
+                raise UsageError("US101", name, "the model has no such species", suggest(name, self.species))
+        return [self.species.index(name) for name in wanted] or list(range(len(self.species)))
+
+    # -------------------------------------------------------------------------------------------- maps
+    def map_covariates(self) -> tuple[CovariateSpec, ...]:
+        """The rasters a map needs."""
+        features = self.estimator.features_
+        return tuple(CovariateSpec(name, features.levels.get(name)) for name in features.covariates)
+
+    def map_products(self, **ask: Any) -> tuple[MapProduct, ...]:
+        """Suitability, and whatever else was asked for."""
+        asked = Ask.parse(ask)
+        names = tuple(self.species[j] for j in self._species_index(asked.species))
+        unit = UNITS[asked.output]
+        products = [MapProduct(names, unit=unit)]
+        if asked.spread:
+            products.append(MapProduct(names, "spread", unit=unit))
+        if asked.richness:
+            products.append(MapProduct(("richness",), "richness", unit="species per cell"))
+        if asked.top:
+            legend = dict(enumerate(self.species, start=1))
+            products.append(MapProduct(("top species",), "top", "uint16", 0, "species", legend))
+        if asked.thresholds:
+            legend = {0: "below threshold", 1: "at or above threshold"}
+            products.append(MapProduct(names, "binary-p10", "uint8", 255, "1", legend))
+            products.append(MapProduct(names, "binary-maxtss", "uint8", 255, "1", legend))
+        if asked.extrapolation:
+            decisive = dict(enumerate(self.covariates, start=1))
+            products.append(MapProduct(("similarity",), "extrapolation", unit="%"))
+            products.append(
+                MapProduct(("outside by",), "extrapolation-by", "uint8", 255, "covariate", {0: "inside", **decisive})
+            )
+        return tuple(products)
+
+    def window(self, covariates: Array, **ask: Any) -> tuple[Array, ...]:
+        """(N, P) covariates of valid pixels -> one (N, bands) array per product; categories never seen give the baseline."""
+        asked = Ask.parse(ask)
+        chosen = self._species_index(asked.species)
+        calibration = self.estimator.calibration_
+        member = self.estimator.log_relative(covariates, unseen="baseline")
+        combined = calibration.combine(member)
+        results = [calibration.scale(combined, asked.output)[:, chosen]]
+        if asked.spread:
+            results.append(calibration.scale(member, asked.output).std(0)[:, chosen])
+        if asked.richness:
+            results.append(calibration.richness(combined)[:, None])
+        if asked.top:
+            results.append(calibration.scale(combined, "expected_count").argmax(1)[:, None] + 1)
+        if asked.thresholds:
+            results += [(combined >= t)[:, chosen] for t in (calibration.tenth_percentile, calibration.max_tss)]
+        if asked.extrapolation:
+            similarity, decisive = self.sampled.similarity(covariates)
+            results.append(similarity[:, None])
+            results.append(np.where(similarity < 0, decisive + 1, 0)[:, None])
+        return tuple(results)
+
+    # -------------------------------------------------------------------------------------------- evidence
+    def explain(self, data: Any = None, *, target: Any = None, **ask: Any) -> list[Evidence]:
+        """Response curves, importance, extrapolation, effort.
+
+        Args:
+            data: As for `fit`; the training data by default.
+            target: A species, or None for all (curves then for the most recorded ones).
+            **ask: Fields of `Ask`; `output` sets the scale of the curves.
+        """
+        ready = self.training_data() if data is None else self._prepare(data)
+        if target is not None:
+            self._species_index([target])
+        return evidence.explain(self, ready, target=target, ask=Ask.parse(ask))
+
+    def evaluate(self, data: Any = None) -> Scores:
+        """Scores the model.
+
+        Args:
+            data: None for block-wise cross-validation on the training records (with a random split beside it); a `Query`
+                whose points hold presences and absences for an independent test.
+        """
+        if data is None:
+            return evaluation.cross_validate(self, self.training_data())
+        return evaluation.on_surveys(self, data if isinstance(data, Query) else Query.parse(data))
+
+    # -------------------------------------------------------------------------------------------- storing
+    def save(self, folder: Path) -> None:
+        """Writes model.safetensors, config.json, preprocessing.json and card.md."""
+        network = self.estimator.network_
+        tensors = {}
+        for i, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+            tensors[f"layer{i}.weight"] = weight.detach().numpy()
+            tensors[f"layer{i}.bias"] = bias.detach().numpy()
+        chosen = self.estimator.background_
+        preprocessing = {
+            "species": self.species,
+            "features": self.estimator.features_.to_dict(),
+            "calibration": self.estimator.calibration_.to_dict(),
+            "sampled": self.sampled.to_dict(),
+            "background": {"kind": chosen.kind, "uniform_share": chosen.uniform_share, "reason": chosen.reason},
+            "inputs": self.stored_inputs,
+        }
+        write_model(
+            folder,
+            system=self.name,
+            config=self.config.model_dump(),
+            tensors=tensors,
+            preprocessing=preprocessing,
+            card=card.write(self),
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: IO101 for missing files.
+            IntegrityError: IN101, IN102 for anything that is not a DeepMaxent model within the limits.
+        """
+        stored = read_model(folder, cls.name, options=Config, limits=LIMITS, shapes=_shapes)
+        system = cls(stored.config)
+        cfg = system.config.resolved()
+        pre = stored.preprocessing
+        members = int(cfg.members or 1)
+        try:
+            features = FeatureMap.from_dict(pre["features"])
+            species = [str(name) for name in pre["species"]]
+            background = BackgroundChoice(
+                str(pre["background"]["kind"]),
+                float(pre["background"]["uniform_share"]),
+                str(pre["background"]["reason"]),
+            )
+            calibration = Calibration.from_dict(pre["calibration"], members, len(species))
+            system.sampled = SampledConditions.from_dict(pre["sampled"])
+            system.stored_inputs = dict(pre["inputs"])
+        except (InputError, KeyError, TypeError, ValueError):
+            raise IntegrityError(
+                "IN102", Path(folder) / "preprocessing.json", "is not consistent", "use the original folder"
+            ) from None
+        import torch
+
+        network = StackedNetwork(
+            len(features.names),
+            len(species),
+            width=int(cfg.width or 1),
+            blocks=int(cfg.blocks or 0),
+            seeds=[0] * members,
+        )
+        with torch.no_grad():
+            for i, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+                weight.copy_(torch.from_numpy(stored.tensors[f"layer{i}.weight"]))
+                bias.copy_(torch.from_numpy(stored.tensors[f"layer{i}.bias"]))
+        estimator = DeepMaxent(**system.config.model_dump())
+        estimator.features_, estimator.network_, estimator.calibration_ = features, network.eval(), calibration
+        estimator.background_, estimator.trial_, estimator.species_ = background, None, species
+        estimator.n_features_in_, estimator.config_, estimator._one_species = len(features.covariates), cfg, False
+        system.estimator = estimator
+        return system
+
+
+def _shapes(config: dict[str, Any], preprocessing: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Tensor name -> shape the weights file must have."""
+    cfg = Config.parse(config).resolved()
+    n_features = len(FeatureMap.from_dict(preprocessing["features"]).names)
+    members = int(cfg.members or 1)
+    shapes: dict[str, tuple[int, ...]] = {}
+    sizes = layer_sizes(n_features, len(preprocessing["species"]), int(cfg.width or 1), int(cfg.blocks or 0))
+    for i, (into, out) in enumerate(sizes):
+        shapes[f"layer{i}.weight"] = (members, out, into)
+        shapes[f"layer{i}.bias"] = (members, out)
+    return shapes
+
+
+def _plain_inputs(inputs: Inputs) -> dict[str, Any]:
+    """The inputs as JSON, empty when they were given in memory."""
+    values = inputs.model_dump()
+    if not isinstance(values["occurrences"], str | Path):
+        return {}
+    if not all(isinstance(c, str | Path) for c in values["covariates"]):
+        return {}
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+    plain["covariates"] = [str(c) for c in values["covariates"]]
+    return plain

@@ -1,0 +1,1 @@
+"""One training loop for all systems: step-exact, resumable, on one or many devices."""
