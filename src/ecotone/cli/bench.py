@@ -17,11 +17,13 @@ class JsonOptions(Options):
 
     Attributes:
         json_file: Also write the rows here, as a list of objects (written --json FILE).
+        csv: Also write the rows here as a table with commit and hardware.
         debug: Show tracebacks.
         quiet: No progress.
     """
 
     json_file: str | None = None
+    csv: str | None = None
     debug: bool = False
     quiet: bool = False
 
@@ -62,3 +64,8 @@ def run(tokens: list[str]) -> None:
 
         write_json(Path(options.json_file), result.rows)
         say(f"rows: {options.json_file}", quiet=options.quiet)
+    if options.csv:
+        from ecotone.bench.record import write_rows
+
+        write_rows(result.rows, Path(options.csv))
+        say(f"rows: {options.csv}", quiet=options.quiet)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ecotone.cli.common import command_line, say, show_help, split, wants_help
 from ecotone.cli.options import parse
 from ecotone.contract import Options
+from ecotone.errors import UsageError
 from ecotone.registry import list_systems, system_class
 
 USAGE = "ecotone demo [SYSTEM] [--out RUN] [--tiny]"
@@ -40,10 +42,42 @@ def run(tokens: list[str]) -> None:
     system_class(name)
     (own,) = parse(rest, DemoOptions)
     options = DemoOptions.parse(own)
-    from ecotone.bench.demos import DEMOS
+    if name not in DEMOS:
+        raise UsageError("US103", name, "has no demo", f"demos: {', '.join(DEMOS)}")
+    say(*DEMOS[name](Path(options.out or f"demo/{name}"), options, command_line("demo", tokens)), quiet=options.quiet)
 
-    out = Path(options.out or f"demo/{name}")
-    lines = DEMOS[name](
-        out, tiny=options.tiny, seed=options.seed, command=command_line("demo", tokens), quiet=options.quiet
-    )
-    say(*lines, quiet=options.quiet)
+
+def deepmaxent(out: Path, options: DemoOptions, command: list[str]) -> list[str]:
+    """Simulated islands: records with effort bias in, maps, a projection to a warmer climate and a report out."""
+    from ecotone.cli.fit import fit_run
+    from ecotone.cli.map import MapOptions, write_maps
+    from ecotone.data.simulated.archipelago import archipelago
+    from ecotone.report.page import write_report
+    from ecotone.systems.deepmaxent.config import Inputs
+    from ecotone.systems.deepmaxent.system import DeepMaxentSystem
+
+    if options.tiny:
+        world = archipelago(options.seed, size=(48, 60), species=4, surveys=200)
+        config = {"members": 2, "epochs": 5, "min_steps": 20, "width": 32}
+    else:
+        world = archipelago(options.seed)
+        config = {}
+    place = out.with_name(f"{out.name}-world")
+    world.write(place)
+    inputs = Inputs(occurrences=place / "occurrences.csv", covariates=[str(place / "covariates")], categorical=["rock"])
+    system = DeepMaxentSystem(config)
+    fit_run(system, inputs, out, command, quiet=options.quiet, report=False)
+    ask = system.Ask(richness=True, top=True, thresholds=True, extrapolation=True).model_dump()
+    write_maps(system, out, out / "map.tif", MapOptions(), ask, options.quiet)
+    future = MapOptions(covariates=[str(place / "future")])
+    write_maps(system, out, out / "future.tif", future, system.Ask().model_dump(), options.quiet)
+    scores = system.evaluate(system.Query(points=place / "surveys.csv"))
+    write_report(out)
+    auc = scores.metrics["auc"]
+    return [
+        f"against the simulated survey: AUC {auc.value:.3f} [{auc.low:.3f}, {auc.high:.3f}] over {auc.n} species",
+        f"open {out / 'report.html'} in a browser, {out / 'map.tif'} in QGIS",
+    ]
+
+
+DEMOS: dict[str, Callable[[Path, DemoOptions, list[str]], list[str]]] = {"deepmaxent": deepmaxent}

@@ -41,7 +41,9 @@ def run(tokens: list[str]) -> None:
     fit_run(cls(config), cls.Inputs.parse(inputs), out, command_line("fit", tokens), quiet=options.quiet)
 
 
-def fit_run(system: System, inputs: Options, out: Path, command: list[str], *, quiet: bool = False) -> RunFolder:
+def fit_run(
+    system: System, inputs: Options, out: Path, command: list[str], *, quiet: bool = False, report: bool = True
+) -> RunFolder:
     """Fits a system into a run folder: record, model, scores, evidence, report.
 
     Args:
@@ -50,6 +52,7 @@ def fit_run(system: System, inputs: Options, out: Path, command: list[str], *, q
         out: The run folder.
         command: What is recorded as the command.
         quiet: No output besides warnings.
+        report: Also write the HTML page.
     """
     folder = RunFolder(out)
     seeds = {"seed": int(getattr(system.config, "seed", 0))}
@@ -64,9 +67,10 @@ def fit_run(system: System, inputs: Options, out: Path, command: list[str], *, q
             system.save(folder.path)
             timings |= score_and_explain(system, folder, quiet=quiet)
             folder.finish(timings, warned, _metrics(folder))
-    timings["report"] = _report(folder)
-    folder.update(timings=timings)
-    say(f"model, scores and evidence: {folder.path}", f"report: {folder.report_path}", quiet=quiet)
+    say(f"model, scores and evidence: {folder.path}", quiet=quiet)
+    if report:
+        folder.update(timings={"report": _report(folder)})
+        say(f"report: {folder.report_path}", quiet=quiet)
     return folder
 
 

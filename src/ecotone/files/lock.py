@@ -54,14 +54,17 @@ def start_time(pid: int) -> str | None:
     return ""
 
 
+_HELD: dict[Path, int] = {}  # folder -> thread of this process that holds it
+
+
 class FolderLock:
-    """Holds a folder for one writer, as a context manager.
+    """Holds a folder for one writer, as a context manager; the thread that holds it may enter again.
 
     Args:
         folder: Is created when missing.
 
     Raises:
-        InterruptedRunError: ST103 on entry, when another process (or another fit in this one) holds the folder.
+        InterruptedRunError: ST103 on entry, when another process (or another thread of this one) holds the folder.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -70,9 +73,13 @@ class FolderLock:
         self._record: dict[str, Any] = {}
         self._done = threading.Event()
         self._pulse: threading.Thread | None = None
+        self._nested = False
 
     def __enter__(self) -> Self:
         make_folder(self.folder)
+        self._nested = _HELD.get(self.folder.resolve()) == threading.get_ident()
+        if self._nested:
+            return self
         record = {
             "pid": os.getpid(),
             "started": start_time(os.getpid()) or "",
@@ -96,6 +103,7 @@ class FolderLock:
         finally:
             os.close(handle)
         self._record = record
+        _HELD[self.folder.resolve()] = threading.get_ident()
         self._done.clear()
         self._pulse = threading.Thread(target=self._beat, name="ecotone-lock", daemon=True)
         self._pulse.start()
@@ -104,6 +112,9 @@ class FolderLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._nested:
+            return
+        _HELD.pop(self.folder.resolve(), None)
         self._done.set()
         if self._pulse is not None:
             self._pulse.join(timeout=5.0)

@@ -50,7 +50,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "epochs": 40,
         "batch_size": 250,
         "even_batches": True,
-        "min_steps": 400,
+        "min_steps": 100,
         "members": 5,
     },
 }

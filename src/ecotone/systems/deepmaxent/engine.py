@@ -185,7 +185,7 @@ class StackTask(Task):
         cfg = self.config
         trained = list(self.network.parameters())
         return torch.optim.Adam(
-            trained, lr=float(cfg.learning_rate or 0), weight_decay=float(cfg.weight_decay or 0), fused=True
+            trained, lr=float(cfg.learning_rate or 0), weight_decay=float(cfg.weight_decay or 0), foreach=True
         )
 
     def steps_per_epoch(self) -> int:

@@ -116,8 +116,10 @@ def layer_sizes(features: int, species: int, width: int, blocks: int) -> list[tu
 class _Fused(torch.autograd.Function):
     """Forward and backward in one go: the loss is a scalar, so its gradient is known once the forward pass is.
 
-    Species stand before sites in the output (M, S, B), which makes the softmax over sites contiguous. The output bias is
-    left out: it cancels.
+    Every operation is the one automatic differentiation would run for a single plain network, in the same order, so that
+    a member of a stack goes through the same bits as that network wherever batched and single matrix products round
+    alike. (A difference in the last bit does not stay there: it moves a site across the kink of a ReLU, and Adam turns
+    that into steps of full size.)
     """
 
     @staticmethod
@@ -137,27 +139,26 @@ class _Fused(torch.autograd.Function):
             rectified.append(r)
             masked = r if masks is None else r * masks[index]
             hidden.append(masked if index == 0 else hidden[-1] + masked)
-        f = torch.bmm(weights[-1], hidden[-1].transpose(1, 2))  # (M, S, B)
-        y = counts.transpose(1, 2)
-        if species_weight is not None:
-            y = y * species_weight.unsqueeze(-1)
-        records = y.sum(-1, keepdim=True)  # (M, S, 1)
-        scale = 1.0 / (f.shape[1] * f.shape[2])
-        fit = (y * f).sum()
-        if log_weight is not None:
-            f += log_weight.unsqueeze(1)
-        log_partition = f.logsumexp(-1, keepdim=True)
-        loss = (records * log_partition).sum().sub_(fit).mul_(scale)
-
-        d = f.sub_(log_partition).exp_().mul_(records).sub_(y).mul_(scale)  # dL/df
-        gradients: list[Tensor | None] = [torch.bmm(d, hidden[-1]), None]
-        dh = torch.bmm(d.transpose(1, 2), weights[-1])
+        f = torch.baddbmm(biases[-1].unsqueeze(1), hidden[-1], weights[-1].transpose(1, 2))  # (M, B, S)
+        y = counts if species_weight is None else counts * species_weight
+        scale = -1.0 / (f.shape[1] * f.shape[2])
+        if log_weight is None:
+            log_q = f.log_softmax(1)
+            loss = (y * log_q).sum() * scale
+        else:
+            weighted = f + log_weight.unsqueeze(-1)
+            log_q = weighted.log_softmax(1)
+            loss = ((y * f).sum() - (y.sum(1) * weighted.logsumexp(1)).sum()) * scale
+        # dL/df = (n q - y) / (B S)
+        d = torch.ops.aten._log_softmax_backward_data(y * scale, log_q, 1, f.dtype)
+        gradients: list[Tensor | None] = [torch.bmm(d.transpose(1, 2), hidden[-1]), d.sum(1)]
+        dh = torch.bmm(d, weights[-1])
         for index in range(len(weights) - 2, -1, -1):
             dz = dh if masks is None else dh * masks[index]
             dz = torch.ops.aten.threshold_backward(dz, rectified[index], 0)
             gradients = [torch.bmm(dz.transpose(1, 2), hidden[index]), dz.sum(1), *gradients]
             if index > 0:
-                dh = dh.baddbmm_(dz, weights[index])
+                dh += torch.bmm(dz, weights[index])
         ctx.gradients = gradients
         return loss
 
