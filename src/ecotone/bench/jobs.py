@@ -91,7 +91,7 @@ def nceas_jobs(folder: str | Path, only: tuple[str, ...] = ()) -> list[Job]:
                     is_geographic(crs_wkt(region.crs)),
                     region.background,
                     records.surveys,
-                )  # fmt: skip
+                )
             )
     return jobs
 

@@ -131,9 +131,15 @@ def run_method(job: Job, method: str, options: Options, *, with_ensemble: bool =
 def fit_own(job: Job, **config: Any) -> DeepMaxent:
     """DeepMaxent on a job, with everything that the job offers."""
     return DeepMaxent(**config).fit(
-        job.sites, job.counts, background=job.background, coordinates=job.xy, geographic=job.geographic,
-        covariates=list(job.covariates), levels=job.levels, species=list(job.species),
-    )  # fmt: skip
+        job.sites,
+        job.counts,
+        background=job.background,
+        coordinates=job.xy,
+        geographic=job.geographic,
+        covariates=list(job.covariates),
+        levels=job.levels,
+        species=list(job.species),
+    )
 
 
 def _run_own(job: Job, method: str, options: Options, with_ensemble: bool) -> Iterator[dict[str, Any]]:

@@ -18,16 +18,20 @@ Peer = Callable[[Array, Array, Array, int], Array]
 
 
 def maxent(presences: Array, background: Array, query: Array, seed: int) -> Array:
-    """elapid's Maxent with linear, quadratic and ten hinge features, beta 1."""
+    """Elapid's Maxent with linear, quadratic and ten hinge features, beta 1."""
     del seed  # deterministic
     try:
         from elapid import MaxentModel
     except ImportError:
         raise MissingDependencyError("MD101", "maxent", "needs elapid", "pip install 'ecotone[bench]'") from None
     model = MaxentModel(
-        feature_types=["linear", "quadratic", "hinge"], n_hinge_features=10, beta_multiplier=1.0,
-        transform="cloglog", use_sklearn=True, n_cpus=1,
-    )  # fmt: skip
+        feature_types=["linear", "quadratic", "hinge"],
+        n_hinge_features=10,
+        beta_multiplier=1.0,
+        transform="cloglog",  # pyright: ignore[reportArgumentType]
+        use_sklearn=True,
+        n_cpus=1,
+    )
     x = np.concatenate([presences, background])
     y = np.concatenate([np.ones(len(presences)), np.zeros(len(background))])
     with warnings.catch_warnings():
@@ -49,7 +53,7 @@ def random_forest(presences: Array, background: Array, query: Array, seed: int, 
         rows = np.concatenate([presences[rng.integers(n, size=n)], background[rng.integers(len(background), size=n)]])
         tree = DecisionTreeClassifier(max_features="sqrt", random_state=int(rng.integers(2**31)))
         tree.fit(rows, y)
-        total += tree.predict_proba(query)[:, -1] if len(tree.classes_) > 1 else 0.5
+        total += np.asarray(tree.predict_proba(query))[:, -1] if len(tree.classes_) > 1 else 0.5
     return total / trees
 
 

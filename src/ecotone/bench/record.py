@@ -18,7 +18,9 @@ def provenance(folder: Path | None = None) -> dict[str, str]:
     return {
         "commit": _commit(folder or Path.cwd()),
         "hardware": f"{os.cpu_count()}-core {found['platform']}",
-        "versions": " ".join(f"{name} {found[name]}" for name in ("ecotone", "torch", "numpy", "scikit-learn") if name in found),
+        "versions": " ".join(
+            f"{name} {found[name]}" for name in ("ecotone", "torch", "numpy", "scikit-learn") if name in found
+        ),
     }
 
 

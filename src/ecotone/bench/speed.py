@@ -177,10 +177,16 @@ def equal_mathematics(job: Job, options: Options) -> dict[str, Any]:
         plain.append(time.perf_counter() - start)
     a, b = statistics.median(stacked), statistics.median(plain)
     return {
-        "part": "equal mathematics", "region": job.region, "seeds": options.seeds, "threads": options.threads,
-        "device": options.device, "stacked_s": round(a, 2), "plain_s": round(b, 2), "ratio": round(b / a, 3),
+        "part": "equal mathematics",
+        "region": job.region,
+        "seeds": options.seeds,
+        "threads": options.threads,
+        "device": options.device,
+        "stacked_s": round(a, 2),
+        "plain_s": round(b, 2),
+        "ratio": round(b / a, 3),
         "weight_gap_100_steps": weight_gap(job, options),
-    }  # fmt: skip
+    }
 
 
 def end_to_end(jobs: list[Job], options: Options, advance: Any = lambda: None) -> dict[str, Any]:
@@ -217,10 +223,16 @@ def end_to_end(jobs: list[Job], options: Options, advance: Any = lambda: None) -
         advance()
     mean = {k: float(np.mean([np.nanmean(v) for v in table.values()])) for k, table in scores.items()}
     return {
-        "part": "end to end", "seeds": options.seeds, "threads": options.threads, "device": options.device,
-        "ours_s": round(ours, 1), "plain_s": round(plain, 1), "ratio": round(plain / ours, 2),
-        "auc_ours": round(mean["ours"], 4), "auc_plain": round(mean["plain"], 4),
-    }  # fmt: skip
+        "part": "end to end",
+        "seeds": options.seeds,
+        "threads": options.threads,
+        "device": options.device,
+        "ours_s": round(ours, 1),
+        "plain_s": round(plain, 1),
+        "ratio": round(plain / ours, 2),
+        "auc_ours": round(mean["ours"], 4),
+        "auc_plain": round(mean["plain"], 4),
+    }
 
 
 def _line(row: dict[str, Any]) -> str:

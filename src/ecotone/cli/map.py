@@ -80,9 +80,15 @@ def write_maps(
             ask = {**ask, "thresholds": True, "extrapolation": True}
             baseline = training if _overlap(training.grid, stack.grid) else None
     paths = make_map(
-        system, stack, out, window=options.window, ask=ask, baseline=baseline, progress=not quiet,
+        system,
+        stack,
+        out,
+        window=options.window,
+        ask=ask,
+        baseline=baseline,
+        progress=not quiet,
         tags={"ECOTONE_MODEL": model_id(folder)},
-    )  # fmt: skip
+    )
     run = RunFolder(folder)
     titles = []
     for path in paths:

@@ -86,8 +86,8 @@ class FeatureMap:
         background = _check(background, len(covariates))
         continuous = [i for i, name in enumerate(covariates) if name not in levels]
         values = background[:, continuous]
-        mean = np.average(values, axis=0, weights=weights) if len(continuous) else np.zeros(0)
-        scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights)) if len(continuous) else np.zeros(0)
+        mean = np.average(values, axis=0, weights=weights) if continuous else np.zeros(0)
+        scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weights)) if continuous else np.zeros(0)
         flat = scale <= 1e-10 * (1.0 + np.abs(mean))
         constant = tuple(covariates[i] for i, is_flat in zip(continuous, flat, strict=True) if is_flat)
         scale = np.where(flat, 1.0, scale)

@@ -48,10 +48,8 @@ def is_vector_file(path: Path, head: bytes) -> bool:
     ending = path.suffix.lower()
     if ending not in KINDS:
         return False
-    if ending in MAGIC:
-        matches = head.startswith(MAGIC[ending])
-    else:
-        matches = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+    json_like = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"{"
+    matches = head.startswith(MAGIC[ending]) if ending in MAGIC else json_like
     if not matches:
         raise InputError("IO102", path, f"is not a {KINDS[ending]}, or damaged", "export or download it again")
     return True
@@ -109,11 +107,12 @@ def points_of(
 
     geometry, notes = frame.geometry, []
     missing = np.asarray(geometry.isna() | geometry.is_empty, dtype=bool)
-    kinds = set(geometry[~missing].geom_type)
+    there = gpd.GeoSeries(geometry[~missing])
+    kinds = set(there.geom_type)
     if (
         "MultiPoint" in kinds
         and kinds <= {"MultiPoint", "Point"}
-        and bool((geometry[~missing].count_coordinates() == 1).all())
+        and bool((there.count_coordinates() == 1).all())
     ):
         geometry = gpd.GeoSeries(shapely.get_geometry(geometry.to_numpy(), 0), index=geometry.index, crs=geometry.crs)
         kinds = {"Point"}
@@ -141,7 +140,8 @@ def points_of(
     if x_name in plain or y_name in plain:
         x_name, y_name = f"geometry_{x_name}", f"geometry_{y_name}"
     x, y = np.full(len(frame), np.nan), np.full(len(frame), np.nan)
-    x[~missing], y[~missing] = geometry[~missing].x, geometry[~missing].y
+    points = gpd.GeoSeries(geometry[~missing])
+    x[~missing], y[~missing] = points.x, points.y
     plain[x_name], plain[y_name] = x, y
     return PointTable(plain, x_name, y_name, crs_name(target), tuple(notes))
 

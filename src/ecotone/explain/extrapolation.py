@@ -50,7 +50,7 @@ class SampledConditions:
             (N,) percent, negative where some covariate lies outside its sampled range, and (N,) the index of the covariate
             that decides.
         """
-        parts = np.empty(sites.shape)
+        parts: Array = np.empty((len(sites), len(self.names)))
         for p, name in enumerate(self.names):
             value = sites[:, p]
             if name in self.levels:
@@ -87,7 +87,7 @@ class SampledConditions:
         if (
             quantiles.ndim != 2
             or len(quantiles) != len(names)
-            or not quantiles.shape[1]
+            or quantiles.size == 0
             or not np.isfinite(quantiles).all()
         ):
             raise InputError(

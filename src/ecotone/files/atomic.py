@@ -107,7 +107,7 @@ def jsonable(value: Any) -> Any:
         return jsonable(value.tolist())
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, float) and not (value - value == 0.0):  # nan and both infinities
+    if isinstance(value, float) and value - value != 0.0:  # nan and both infinities
         return None
     return value
 

@@ -51,7 +51,7 @@ def steps_per_epoch(n: int, batch_size: int, *, drop_last: bool = False) -> int:
     return n // batch_size if drop_last else -(-n // batch_size)
 
 
-def batch_indices(  # noqa: PLR0917
+def batch_indices(
     seed: int,
     epoch: int,
     step: int,

@@ -156,7 +156,7 @@ def thinning_weight(x: Array, y: Array, distance: float) -> Array:
     """
     if distance <= 0:
         return np.ones(len(x))
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    tree = cKDTree(np.column_stack([x, y]))
+    tree = KDTree(np.column_stack([x, y]))
     return 1.0 / tree.query_ball_point(np.column_stack([x, y]), distance, return_length=True)

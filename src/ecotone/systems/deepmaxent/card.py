@@ -20,7 +20,7 @@ def write(system: DeepMaxentSystem) -> str:
     lines = [
         f"# Species map model: {len(system.species)} species",
         "",
-        "DeepMaxent (arXiv 2412.19217, doi 10.1111/2041-210x.70262): maximum entropy with a feature extractor shared by all species.",
+        "DeepMaxent (arXiv 2412.19217, doi 10.1111/2041-210x.70262): maximum entropy on features learnt from all species.",
         "",
         f"- Records: {int(records.sum())} in all, {int(records.min())} to {int(records.max())} per species",
         f"- Covariates: {', '.join(system.covariates)} (categorical: {categorical})",

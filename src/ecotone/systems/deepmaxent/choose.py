@@ -109,7 +109,9 @@ def choose_share(
             f"no share of uniform cells gained more than its standard error on held-out blocks ({len(splits)} splits)"
         )
         return BackgroundChoice("target_group", base, reason), trial
-    reason = f"on held-out blocks it ranked {gain[best]:+.4f} AUC (standard error {error[best]:.4f}) better than target group alone"
+    reason = (
+        f"on held-out blocks it gained {gain[best]:+.4f} AUC over target group alone (standard error {error[best]:.4f})"
+    )
     return BackgroundChoice("mixture", shares[best], reason), trial
 
 

@@ -19,7 +19,13 @@ from ecotone.data.features import FeatureMap, Unseen
 from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
 from ecotone.mapping.pixelwise import in_fixed_chunks
 from ecotone.stats.ranking import max_tss_threshold, tenth_percentile_threshold
-from ecotone.systems.deepmaxent.background import BackgroundChoice, decide, site_log_weight, smoothing_share, undefined_target_group
+from ecotone.systems.deepmaxent.background import (
+    BackgroundChoice,
+    decide,
+    site_log_weight,
+    smoothing_share,
+    undefined_target_group,
+)
 from ecotone.systems.deepmaxent.choose import ShareTrial, choose_share
 from ecotone.systems.deepmaxent.config import Config
 from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
@@ -45,6 +51,9 @@ class DeepMaxent(BaseEstimator):
         >>> model.predict(X[:5]).shape
         (5, 2)
     """
+
+    features_: FeatureMap
+    n_features_in_: int
 
     def __init__(
         self,
@@ -152,7 +161,6 @@ class DeepMaxent(BaseEstimator):
             UsageError: US101, US104 for options.
         """
         config = Config.parse(self.get_params()).resolved()
-        self.features_ = None
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         counts = as_counts(y, X.shape[0], None if species is None else len(species))
         self._one_species = not sparse.issparse(y) and not isinstance(y, tuple) and np.ndim(y) == 1

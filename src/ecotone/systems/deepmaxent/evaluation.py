@@ -188,8 +188,8 @@ def on_surveys(system: DeepMaxentSystem, query: Query) -> Scores:
     else:
         sites, labels = _wide(system, query, frame)
     points = read_query(system, query.model_copy(update={"points": sites}))
-    surveyed = np.isfinite(labels).any(0)
-    species = tuple(s for s, there in zip(system.species, surveyed, strict=True) if there)
+    surveyed: Array = np.asarray(np.isfinite(labels).any(0))
+    species = tuple(s for s, there in zip(system.species, surveyed.tolist(), strict=True) if there)
     scores = system.estimator.calibration_.combine(
         system.estimator.log_relative(points.values[points.valid], unseen="baseline")
     )

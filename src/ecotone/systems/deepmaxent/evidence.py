@@ -157,7 +157,7 @@ def _importance(system: DeepMaxentSystem, ready: Prepared, shown: list[int]) -> 
                 over,
                 note=note,
                 band="2 standard errors over species",
-            )  # fmt: skip
+            )
         )
     found += [
         importance_evidence(
@@ -168,7 +168,7 @@ def _importance(system: DeepMaxentSystem, ready: Prepared, shown: list[int]) -> 
             target=system.species[j],
             note=note,
             band="2 standard deviations over shuffles",
-        )  # fmt: skip
+        )
         for j in shown
     ]
     found.append(_leave_one_out(system, ready))

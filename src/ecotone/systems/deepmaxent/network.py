@@ -29,6 +29,9 @@ class StackedNetwork(nn.Module):
         input_mask: (M, F) 0/1, features a member may see, or None for all.
     """
 
+    input_mask: Tensor | None
+    running_log_partition: Tensor
+
     def __init__(
         self,
         features: int,

@@ -59,9 +59,9 @@ class Calibration:
         f = np.asarray(f, dtype=np.float64)
         weight = np.asarray(weight, dtype=np.float64)
         w = weight / weight.sum()
-        log_mean = logsumexp(f, axis=1, b=w[None, :, None])
+        log_mean = np.asarray(logsumexp(f, axis=1, b=w[None, :, None]))
         mixed = (f - log_mean[:, None, :]).mean(0)  # (K', S)
-        log_mean_ensemble = logsumexp(mixed, axis=0, b=w[:, None])
+        log_mean_ensemble = np.asarray(logsumexp(mixed, axis=0, b=w[:, None]))
         p = w[:, None] * np.exp(mixed - log_mean_ensemble)
         # a weighted site stands for w * cells cells, among which its share p is spread evenly
         entropy = -(xlogy(p, p) - xlogy(p, np.maximum(w, 1e-300)[:, None] * cells)).sum(0)

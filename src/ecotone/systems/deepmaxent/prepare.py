@@ -138,9 +138,22 @@ def prepare(inputs: Inputs, *, seed: int = 0) -> Prepared:
     size = abs(stack.grid.transform[0])
     thin = thinning_weight(xy[:, 0], xy[:, 1], inputs.thin * size) if inputs.thin else None
     return Prepared(
-        inputs, stack, levels, names, counts, cells, xy, sites, background, np.column_stack(stack.cell_xy(drawn)),
-        weight, thin, total, is_geographic(stack.grid.crs), report,
-    )  # fmt: skip
+        inputs,
+        stack,
+        levels,
+        names,
+        counts,
+        cells,
+        xy,
+        sites,
+        background,
+        np.column_stack(stack.cell_xy(drawn)),
+        weight,
+        thin,
+        total,
+        is_geographic(stack.grid.crs),
+        report,
+    )
 
 
 def _effort(inputs: Inputs, stack: RasterStack, cells: Array) -> Array:
