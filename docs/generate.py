@@ -4,6 +4,7 @@
 Whole pages: docs/reference/{cli,deepmaxent,errors,limits}.md. Blocks between markers: the tables of methods and of accuracy in
 README.md and docs/.
 """
+# ruff: noqa: T201
 
 from __future__ import annotations
 
@@ -111,7 +112,13 @@ def option_table(model: type[Options], presets: Mapping[str, Mapping[str, Any]] 
         if presets is not None:
             defaults = [shown(p.get(key, n if key == "preset" else None)) or default for n, p in presets.items()]
         yes_no = bool in getattr(field.annotation, "__args__", ())
-        takes = "flag" if field.annotation is bool else "true, false" if yes_no else values.replace("|", ", ").replace("NUMBER", "number").replace("VALUE", "text")
+        takes = (
+            "flag"
+            if field.annotation is bool
+            else "true, false"
+            if yes_no
+            else values.replace("|", ", ").replace("NUMBER", "number").replace("VALUE", "text")
+        )
         limits = bounds(model, key)
         rows.append([f"`{option}`", f"{takes} {limits}".strip(), *defaults, text.replace("<", "&lt;")])
     head = ["option", "takes", *(presets or {"default": {}}), "meaning"]
@@ -127,11 +134,12 @@ def deepmaxent_page() -> str:
         [
             NOTE,
             "# DeepMaxent options\n\n",
-            "The same names everywhere: `--background-cells` on the command line is `background_cells` in Python, in `config.json`\n",
-            "and in `run.json`. Unknown names are an error that suggests the closest known one.\n\n",
+            "The same names everywhere: `--background-cells` on the command line is `background_cells` in Python, in\n",
+            "`config.json` and `run.json`. Unknown names are an error that suggests the closest known one.\n\n",
             "## What fit reads\n\n`ecotone fit deepmaxent`, class `Inputs`.\n\n",
             option_table(Inputs),
-            "\n## How it learns\n\n`ecotone fit deepmaxent`, class `Config`, and the keyword arguments of `ecotone.DeepMaxent`. Two presets:\n",
+            "\n## How it learns\n\n`ecotone fit deepmaxent`, class `Config`, and the keyword\n",
+            "arguments of `ecotone.DeepMaxent`. Two presets:\n",
             "`ecotone` is the default, `paper` the published recipe. Any option given overrides the preset.\n\n",
             option_table(Config, {name: PRESETS[name] for name in ("ecotone", "paper")}),
             "\n## What predict and evaluate read\n\n`ecotone predict RUN`, `ecotone evaluate RUN`, class `Query`.\n\n",
@@ -163,8 +171,9 @@ def errors_page() -> str:
     parts = [
         NOTE,
         "# Errors and warnings\n\n",
-        "An expected error is one line, `error[CODE]: where: what is wrong - what to do`, and an exit status; a warning has the\n",
-        "same form and the work goes on. Codes keep their meaning from release to release. `--debug` adds the traceback.\n",
+        "An expected error is one line, `error[CODE]: where: what is wrong - what to do`, and an exit status; a\n",
+        "warning has the same form and the work goes\n",
+        "on. Codes keep their meaning from release to release. `--debug` adds the traceback.\n",
         "`ecotone list errors` prints this list.\n",
     ]
     left = dict(CODES)
@@ -200,7 +209,11 @@ LIMITS: tuple[tuple[str, str, str], ...] = (
     ("ecotone.systems.deepmaxent.evidence:MAX_SPECIES", "", "species with curves, unless one is named with `--target`"),
     ("ecotone.systems.deepmaxent.background:MIN_SITES", "", "sites with records below which there is no target group"),
     ("ecotone.systems.deepmaxent.choose:MIN_SITES", "", "sites below which no background share is validated"),
-    ("ecotone.systems.deepmaxent.evaluation:MIN_RECORDS", "", "records a species needs to be scored in cross-validation"),
+    (
+        "ecotone.systems.deepmaxent.evaluation:MIN_RECORDS",
+        "",
+        "records a species needs to be scored in cross-validation",
+    ),
 )
 
 
@@ -215,11 +228,14 @@ def limits_page() -> str:
         [
             NOTE,
             "# Limits\n\n",
-            "Bounds that are not options. They are checked from headers before anything large is read or allocated; what lies\n",
-            "beyond them is refused with a code of [Errors and warnings](errors.md). The ranges and defaults of options stand under\n",
+            "Bounds that are not options. They are checked from headers before anything large is read or\n",
+            "allocated; what lies\n",
+            "beyond them is refused with a code of [Errors and warnings](errors.md). The ranges and defaults of options\n",
+            "stand under\n",
             "[DeepMaxent options](deepmaxent.md).\n\n",
             table(["limit", "of what", "where"], rows),
-            "\nFiles: tables as CSV, TSV or other delimited text (also gzipped), GeoPackage, GeoParquet, GeoJSON or shapefile; rasters in\n",
+            "\nFiles: tables as CSV, TSV or other delimited text (also gzipped), GeoPackage, GeoParquet, GeoJSON or shapefile;\n",
+            "rasters in\n",
             "the GDAL formats listed in `ecotone.data.raster_open.DRIVERS`. Network paths, archives and VRT files are refused.\n",
         ]
     )
@@ -281,7 +297,9 @@ def nceas_block(*, regions: bool) -> str:
             d = paired_bootstrap(a, b, strata=np.array([k[0] for k in keys]))
             difference = f"{d.estimate:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
         cells = [f"{by.get(n, float('nan')):.3f}" for n in names] if regions else []
-        lines.append((float(np.mean(list(by.values()))), [variant, *cells, f"{np.mean(list(by.values())):.3f}", difference]))
+        lines.append(
+            (float(np.mean(list(by.values()))), [variant, *cells, f"{np.mean(list(by.values())):.3f}", difference])
+        )
     lines.sort(key=lambda line: -line[0])
     species = {(row["region"], row["group"], row["species"]) for row in rows}
     commits = sorted({row.get("commit", "") for row in rows} - {""})
@@ -331,7 +349,9 @@ def wanted() -> dict[str, str]:
 
 def stale() -> list[str]:
     """Files that differ from what they should be."""
-    return [p for p, text in wanted().items() if not (ROOT / p).is_file() or (ROOT / p).read_text(encoding="utf-8") != text]
+    return [
+        p for p, text in wanted().items() if not (ROOT / p).is_file() or (ROOT / p).read_text(encoding="utf-8") != text
+    ]
 
 
 def main(arguments: list[str]) -> int:

@@ -3,6 +3,7 @@
 ``python docs/pictures.py [RUN]`` repeats `ecotone demo` (seed 0) in a temporary folder, or takes a finished demo, and writes
 docs/images/*.png. The screenshot of the report needs a Chromium on the PATH and is left as it is without one.
 """
+# ruff: noqa: T201
 
 from __future__ import annotations
 
@@ -96,7 +97,15 @@ def pictures(run: Path, world: Path) -> None:
     panel(a, covariates / "temperature.tif", "Temperature (°C)", cmap="YlOrRd")
     panel(b, covariates / "precipitation.tif", "Precipitation (mm)", cmap="YlGnBu")
     land, extent = band(covariates / "temperature.tif")
-    panel_of(c, np.where(np.isfinite(land), 0.35, np.nan), extent, f"{len(records)} records, 20 species", cmap="Greys", vmin=0, vmax=1)
+    panel_of(
+        c,
+        np.where(np.isfinite(land), 0.35, np.nan),
+        extent,
+        f"{len(records)} records, 20 species",
+        cmap="Greys",
+        vmin=0,
+        vmax=1,
+    )
     c.images[-1].colorbar.remove()  # type: ignore[union-attr]
     c.plot(records.decimalLongitude, records.decimalLatitude, ".", ms=1.5, color=style.SERIES[1])
     save(figure, "inputs.png")
@@ -148,7 +157,14 @@ def screenshot(run: Path) -> None:
         return
     with tempfile.TemporaryDirectory() as place:
         shot = Path(place) / "report.png"
-        command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1120,1000"]
+        command = [
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--window-size=1120,1000",
+        ]
         subprocess.run(
             [*command, f"--screenshot={shot}", (run / "report.html").resolve().as_uri()],
             check=True, capture_output=True, timeout=120,

@@ -5,15 +5,23 @@ Exit statuses: 0 fine, 1 a bug, 2 usage, 3 input, 4 missing optional dependency,
 
 from __future__ import annotations
 
+import os
+import io
 import sys
+import traceback
 import warnings
+from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from ecotone import __version__
+from ecotone.cli.common import say
 from ecotone.errors import EcotoneError, EcotoneWarning, UsageError, suggest
+
+# threads that wait for each other must not burn the cores that other programs need; read when torch is first imported
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _REST = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -46,10 +54,10 @@ VERBS: dict[str, str] = {
 
 
 def _verb(name: str, text: str) -> None:
-    @app.command(name, help=text, context_settings=_REST)
-    def run(context: typer.Context) -> None:
+    @app.command(name, help=text, short_help=text.partition(": ")[0], context_settings=_REST)
+    def run(context: typer.Context) -> int | None:
         module = import_module(f"ecotone.cli.{name if name != 'list' else 'list_'}")
-        module.run(list(context.args))
+        return module.run(list(context.args))
 
 
 for _name, _text in VERBS.items():
@@ -60,9 +68,7 @@ for _name, _text in VERBS.items():
 def _options(
     version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
 ) -> None:
-    if version:
-        print(f"ecotone {__version__}")
-        raise typer.Exit
+    """Any observation in, a map, date or label out, and evidence for every answer."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -74,44 +80,51 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             return _run(arguments)
         except EcotoneError as error:
-            if debug:
-                raise
-            print(f"error[{error.code}]: {error}", file=sys.stderr)
-            return error.exit_status
+            return _failed(f"error[{error.code}]: {error}", error.exit_status, debug)
         except KeyboardInterrupt:
-            print("error[ST101]: ecotone: interrupted - run the same command again to go on", file=sys.stderr)
-            return 6
-        except BrokenPipeError:
-            sys.stderr.close()
-            return 0
+            return _failed("error[ST101]: ecotone: interrupted - run the same command again to go on", 6, debug)
         except MemoryError:
-            print("error[ST104]: ecotone: out of memory - use smaller windows, batches or fewer cells", file=sys.stderr)
-            return 6
+            text = "error[ST104]: ecotone: out of memory - use smaller windows, batches or fewer cells"
+            return _failed(text, 6, debug)
         except Exception as error:
-            if debug:
-                raise
-            text = " ".join(str(error).split())[:300]
-            print(
-                f"bug: {type(error).__name__}: {text} - run again with --debug and report what it shows",
-                file=sys.stderr,
-            )
-            return 1
+            text = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            return _failed(f"bug: {text} - run again with --debug and report what it shows", 1, debug)
+
+
+def _failed(line: str, status: int, debug: bool) -> int:
+    """Tells what went wrong in one line, with the traceback before it for those who asked."""
+    if debug:
+        traceback.print_exc()
+    with suppress(OSError):
+        print(line, file=sys.stderr)
+    return status
 
 
 def _run(arguments: list[str]) -> int:
-    first = next((a for a in arguments if not a.startswith("-")), None)
-    if first is not None and arguments[0] == first and first not in VERBS:
+    first, *rest = arguments or ["--help"]
+    if first == "--version":
+        say(f"ecotone {__version__}")
+        return 0
+    if first == "help":
+        first, rest = (rest[0], ["--help"]) if rest else ("--help", [])
+    if first.startswith("-"):
+        if first not in ("-h", "--help"):
+            raise UsageError("US101", first, "unknown option", suggest(first, ["--help", "--version"]))
+        with redirect_stdout(io.StringIO()) as text:
+            app(["--help"], standalone_mode=False)
+        say(text.getvalue().rstrip())
+        return 0
+    if first not in VERBS:
         raise UsageError("US101", first, "no such verb", suggest(first, VERBS))
-    if arguments and arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version"):
-        raise UsageError("US101", arguments[0], "unknown option", suggest(arguments[0], ["--help", "--version"]))
-    result = app(arguments, standalone_mode=False)
+    result = app([first, *rest], standalone_mode=False)
     return int(result or 0)
 
 
 def _short_warnings(debug: bool) -> None:
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
         if isinstance(message, EcotoneWarning):
-            print(f"warning[{message.code}]: {message}", file=sys.stderr)
+            with suppress(OSError):
+                print(f"warning[{message.code}]: {message}", file=sys.stderr)
         elif debug:
             print(f"{category.__name__}: {message}", file=sys.stderr)
 

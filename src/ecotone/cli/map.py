@@ -96,7 +96,7 @@ def write_maps(
         title = {"": "map", "tif": "map"}.get(suffix, suffix)
         titles.append((path, title))
         if run.record_path.is_file():
-            run.add_map(path, f"{out.stem}: {title}")
+            run.add_map(path, out.stem if title == "map" else f"{out.stem}: {title}")
     return titles
 
 

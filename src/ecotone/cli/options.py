@@ -1,7 +1,9 @@
 """Command-line options made from the option models of a system.
 
 ``--background-cells 500`` sets `background_cells`. A list option takes all values up to the next option, as a shell expands
-a glob (``--covariates clim/*.tif``), and may be repeated. A flag is ``--swap-xy`` or ``--no-swap-xy``.
+a glob (``--covariates clim/*.tif``), and may be repeated. A flag is ``--swap-xy`` or ``--no-swap-xy``. A trailing underscore
+of a field is not written (`json_` is ``--json``); where two models of a verb share a name, that of the later one is written
+``--only-NAME``.
 """
 
 from __future__ import annotations
@@ -9,8 +11,8 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from collections.abc import Sequence
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -19,6 +21,7 @@ from ecotone.contract import Options
 from ecotone.errors import UsageError, suggest
 
 Model = type[Options]
+Read = TypeVar("Read", bound=Options)
 
 
 class RunOptions(Options):
@@ -48,7 +51,7 @@ def parse(tokens: Sequence[str], *models: Model) -> tuple[dict[str, Any], ...]:
     Raises:
         UsageError: US101 for an unknown option with the closest known one, US104 for a missing value.
     """
-    owners = {name: k for k, model in reversed(list(enumerate(models))) for name in model.model_fields}
+    owners = spellings(models)
     found: tuple[dict[str, Any], ...] = tuple({} for _ in models)
     index = 0
     tokens = list(tokens)
@@ -58,15 +61,16 @@ def parse(tokens: Sequence[str], *models: Model) -> tuple[dict[str, Any], ...]:
         if not token.startswith("--") or token == "--":
             raise UsageError("US101", token, "is no option", "options start with --; put lists after their option")
         name, equals, attached = token[2:].partition("=")
-        key, value = name.replace("-", "_"), True
-        if key.startswith("no_") and key not in owners and is_flag(models, owners, key[3:]):
-            key, value = key[3:], False
-        if key not in owners:
-            known = [f"--{k.replace('_', '-')}" for k in owners]
-            raise UsageError("US101", f"--{name}", "unknown option", suggest(f"--{name}", known))
+        value = True
+        if name.startswith("no-") and name not in owners and is_flag(models, owners, name[3:]):
+            name, value = name[3:], False
+        name = name.replace("_", "-")
+        if name not in owners:
+            raise UsageError("US101", f"--{name}", "unknown option", suggest(f"--{name}", [f"--{k}" for k in owners]))
         values: list[str] = [attached] if equals else []
-        field = models[owners[key]].model_fields[key]
-        if is_flag(models, owners, key):
+        owner, key = owners[name]
+        field = models[owner].model_fields[key]
+        if is_flag(models, owners, name):
             given: Any = value if not equals else attached
         else:
             while index < len(tokens) and not _is_option(tokens[index]) and (is_list(field) or not values):
@@ -75,7 +79,7 @@ def parse(tokens: Sequence[str], *models: Model) -> tuple[dict[str, Any], ...]:
             if not values:
                 raise UsageError("US104", f"--{name}", "has no value", f"give one: --{name} VALUE")
             given = values if is_list(field) else values[0]
-        target = found[owners[key]]
+        target = found[owner]
         target[key] = [*target.get(key, []), *given] if is_list(field) and key in target else given
     return found
 
@@ -89,9 +93,48 @@ def is_list(field: FieldInfo) -> bool:
     return any(get_origin(t) in (list, tuple) for t in _alternatives(field.annotation))
 
 
-def is_flag(models: Sequence[Model], owners: dict[str, int], key: str) -> bool:
+def is_flag(models: Sequence[Model], owners: dict[str, tuple[int, str]], name: str) -> bool:
     """Whether the option is a yes or no."""
-    return key in owners and models[owners[key]].model_fields[key].annotation is bool
+    return name in owners and models[owners[name][0]].model_fields[owners[name][1]].annotation is bool
+
+
+def spelling(field: str) -> str:
+    """A field as it is written on the command line, without the dashes in front."""
+    return field.rstrip("_").replace("_", "-")
+
+
+def spellings(models: Sequence[type[BaseModel]]) -> dict[str, tuple[int, str]]:
+    """Option without dashes -> (position of its model, field)."""
+    owners: dict[str, tuple[int, str]] = {}
+    for k, model in enumerate(models):
+        for field in model.model_fields:
+            name = spelling(field)
+            owners.setdefault(name if name not in owners else f"only-{name}", (k, field))
+    return owners
+
+
+def read(model: type[Read], values: Mapping[str, Any]) -> Read:
+    """The options, checked; messages name them as they are written on the command line.
+
+    Raises:
+        UsageError: US105 for one that is needed and missing, US101 for a word that is none of the possible ones, US104 for
+            other values that do not fit.
+    """
+    for field, info in model.model_fields.items():
+        if info.is_required() and field not in values:
+            meaning = _attributes(inspect.getdoc(model) or "").get(field, "")
+            raise UsageError("US105", f"--{spelling(field)}", "is missing", f"it is needed: {meaning}".rstrip(": "))
+        words = [str(w) for kind in _alternatives(info.annotation) if get_origin(kind) is Literal for w in get_args(kind)]
+        if words and field in values and values[field] not in words:
+            where = f"--{spelling(field)} {values[field]}"
+            raise UsageError("US101", where, f"is none of {', '.join(words)}", suggest(str(values[field]), words))
+    try:
+        return model.parse(values)
+    except UsageError as error:
+        if error.where.split(".")[0] not in model.model_fields:
+            raise
+        where = f"--{spelling(error.where.split('.')[0])}"
+        raise UsageError(error.code, where, error.what.replace("Input should be", "should be"), error.fix) from None
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:
@@ -100,9 +143,15 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def describe(model: type[BaseModel]) -> list[tuple[str, str, str]]:
-    """(option, values, explanation) of each field, the explanation from the class docstring's Attributes."""
+def describe(model: type[BaseModel], before: Sequence[type[BaseModel]] = ()) -> list[tuple[str, str, str]]:
+    """(option, values, explanation) of each field, the explanation from the class docstring's Attributes.
+
+    Args:
+        model: The options.
+        before: Models of the same verb that come first and whose names are taken.
+    """
     texts = _attributes(inspect.getdoc(model) or "")
+    written = {field: name for name, (k, field) in spellings([*before, model]).items() if k == len(before)}
     rows = []
     for name, field in model.model_fields.items():
         default = (
@@ -112,7 +161,7 @@ def describe(model: type[BaseModel]) -> list[tuple[str, str, str]]:
         )
         required = " (required)" if field.is_required() else ""
         rows.append(
-            (f"--{name.replace('_', '-')}", _values(field), texts.get(name, "") + default.replace(" []", "") + required)
+            (f"--{written[name]}", _values(field), texts.get(name, "") + default.replace(" []", "") + required)
         )
     return rows
 
@@ -151,16 +200,16 @@ def _attributes(doc: str) -> dict[str, str]:
     return {k: " ".join(v.split()) for k, v in texts.items()}
 
 
-def option_help(title: str, usage: str, summary: str, groups: Sequence[tuple[str, Model]]) -> str:
+def option_help(usage: str, summary: str, groups: Sequence[tuple[str, Model]]) -> str:
     """Help text of a verb whose options come from models."""
     import shutil
     import textwrap
 
     width = min(shutil.get_terminal_size((110, 24)).columns, 120)
-    lines = [f"usage: {usage}", "", title, "", *textwrap.wrap(summary, width)]
-    for heading, model in groups:
+    lines = [f"usage: {usage}", "", *textwrap.wrap(summary, width)]
+    for k, (heading, model) in enumerate(groups):
         lines += ["", f"{heading}:"]
-        for option, values, text in describe(model):
+        for option, values, text in describe(model, [earlier for _, earlier in groups[:k]]):
             lines.append(f"  {option} {values}".rstrip())
             lines += textwrap.wrap(text, width, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)

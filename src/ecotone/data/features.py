@@ -74,7 +74,7 @@ class FeatureMap:
 
         Raises:
             UsageError: US101 for an unknown kind.
-            InputError: DA403 for values that are not finite, DA404 for shapes that do not fit.
+            InputError: DA403 for values that are not finite, DA404 for shapes or names that do not fit.
         """
         for kind in kinds:
             if kind not in KINDS:
@@ -83,6 +83,8 @@ class FeatureMap:
         for name in levels:
             if name not in covariates:
                 raise UsageError("US101", name, "declared categorical but not a covariate", suggest(name, covariates))
+        if twice := sorted({name for name in covariates if list(covariates).count(name) > 1}):
+            raise InputError("DA404", twice[0], "names several covariates", "give each column a name of its own")
         background = _check(background, len(covariates))
         continuous = [i for i, name in enumerate(covariates) if name not in levels]
         values = background[:, continuous]
@@ -93,7 +95,12 @@ class FeatureMap:
         scale = np.where(flat, 1.0, scale)
         z = (values - mean) / scale
         n_knots = min(knots, len(z)) if "quantile" in kinds else 0
-        quantiles = np.quantile(z, np.linspace(0, 1, n_knots), axis=0).T if n_knots else np.zeros((len(continuous), 0))
+        if n_knots == len(z):
+            quantiles = np.sort(z, axis=0).T  # the same as below, without rounding, so that ties stay ties
+        elif n_knots:
+            quantiles = np.quantile(z, np.linspace(0, 1, n_knots), axis=0).T
+        else:
+            quantiles = np.zeros((len(continuous), 0))
         return cls(
             tuple(covariates),
             levels,

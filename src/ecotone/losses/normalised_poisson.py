@@ -8,6 +8,8 @@ Letters: ... any leading dimensions (ensemble members), B sites of the batch, S 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -37,15 +39,9 @@ def normalised_poisson(
     Returns:
         Scalar: summed over leading dimensions, so that each ensemble member has its own unscaled gradient.
     """
-    n_sites, n_species = log_intensity.shape[-2:]
     if log_partition is None:
         log_partition = partition(log_intensity, log_weight)
-    records = counts.sum(-2)  # (..., S)
-    # a species without records in the batch has no part in the loss; 0 * -inf must not make it nan
-    fit = (counts * log_intensity).sum(-2) - torch.where(records > 0, records * log_partition, 0.0)
-    if species_weight is not None:
-        fit = fit * species_weight
-    return -fit.sum() / (n_sites * n_species)
+    return _mean_misfit(log_intensity, counts, counts.sum(-2), log_partition, species_weight)
 
 
 def partition(log_intensity: Tensor, log_weight: Tensor | None = None) -> Tensor:
@@ -62,13 +58,16 @@ def with_running_partition(
     log_weight: Tensor | None = None,
     species_weight: Tensor | None = None,
     *,
+    records: Tensor | None = None,
     log_scale: float = 0.0,
     momentum: float = 0.9,
 ) -> tuple[Tensor, Tensor]:
     """The loss with a remembered normaliser, whose bias does not grow as the batch shrinks.
 
     The gradient of log Z is estimated as grad(Z_batch) / Z_running, where Z_running is a moving average over steps of the
-    batch's Z scaled to all sites (the estimator of stochastic compositional optimisation).
+    batch's Z scaled to all sites (the estimator of stochastic compositional optimisation). It multiplies the records
+    *expected* in a batch: those that happen to be in it vary together with Z_batch, which alone makes a bias of order
+    1/B, larger than that of the batch's own normaliser.
 
     Args:
         log_intensity: (..., B, S) f.
@@ -76,16 +75,30 @@ def with_running_partition(
         running: (..., S) log Z_running; entries of -inf are not started yet.
         log_weight: (..., B) log w.
         species_weight: (..., S) a.
+        records: (..., S) records expected in a batch of B sites, B / K times the total; the batch's own for None.
         log_scale: log of (weight of all sites / expected weight of a batch).
-        momentum: Share of the old average kept.
+        momentum: Share of the old average kept, between 0 and 1.
 
     Returns:
         The scalar loss (its value uses Z_running, its gradient the estimator above) and the new (..., S) running log Z.
     """
     log_batch = partition(log_intensity, log_weight) + log_scale
     fresh = log_batch.detach()
-    mixed = torch.logaddexp(running + torch.log(torch.tensor(momentum)), fresh + torch.log(torch.tensor(1 - momentum)))
+    mixed = torch.logaddexp(running + math.log(momentum), fresh + math.log1p(-momentum))
     updated = torch.where(torch.isneginf(running), fresh, mixed)
     ratio = torch.exp(log_batch - updated)  # gradient: grad(Z_batch) / Z_running
     log_partition = updated + ratio - ratio.detach()
-    return normalised_poisson(log_intensity, counts, None, species_weight, log_partition), updated
+    records = counts.sum(-2) if records is None else records
+    return _mean_misfit(log_intensity, counts, records, log_partition, species_weight), updated
+
+
+def _mean_misfit(
+    log_intensity: Tensor, counts: Tensor, records: Tensor, log_partition: Tensor, species_weight: Tensor | None
+) -> Tensor:
+    """-(1 / BS) sum_j a_j (sum_i y_ij f_ij - n_j log Z_j), summed over leading dimensions."""
+    n_sites, n_species = log_intensity.shape[-2:]
+    # a species without records has no part in the loss; 0 * -inf must not make it nan
+    fit = (counts * log_intensity).sum(-2) - torch.where(records > 0, records * log_partition, 0.0)
+    if species_weight is not None:
+        fit = fit * species_weight
+    return -fit.sum() / (n_sites * n_species)

@@ -29,6 +29,7 @@ class MapView(NamedTuple):
         unit: Unit of the values.
         legend: Class value -> label, for maps of classes.
         tags: Tags of the file.
+        more: Bands of the file that were not read.
     """
 
     array: np.ndarray
@@ -37,10 +38,16 @@ class MapView(NamedTuple):
     unit: str
     legend: dict[int, str]
     tags: dict[str, str]
+    more: int = 0
 
 
-def read_map(path: str | Path, max_pixels: int = 1_000_000) -> MapView:
+def read_map(path: str | Path, max_pixels: int = 1_000_000, *, max_bands: int | None = None) -> MapView:
     """Reads a map, reduced until a band has at most `max_pixels`; classes are picked, numbers averaged.
+
+    Args:
+        path: A raster file.
+        max_pixels: Most pixels per band.
+        max_bands: Read only so many bands; all by default.
 
     Raises:
         InputError: IO101, IO102, IO103 as `open_raster`; RA301 without a coordinate reference system.
@@ -61,23 +68,26 @@ def read_map(path: str | Path, max_pixels: int = 1_000_000) -> MapView:
         tags = dataset.tags()
         legend = _legend(tags.get("ECOTONE_LEGEND", ""))
         averaged = not legend and np.dtype(dataset.dtypes[0]).kind == "f"
-        layers = _decimated(dataset, height, width, Resampling.average if averaged else Resampling.nearest)
+        bands = list(range(1, min(dataset.count, max_bands or dataset.count) + 1))
+        layers = _decimated(dataset, bands, height, width, Resampling.average if averaged else Resampling.nearest)
         array = np.where(
-            [present(b, n) for b, n in zip(layers, dataset.nodatavals, strict=True)], layers.astype(float), np.nan
+            [present(b, n) for b, n in zip(layers, dataset.nodatavals, strict=False)], layers.astype(float), np.nan
         )
         a, b, c, d, e, f = tuple(dataset.transform)[:6]
         scaled = (a * dataset.width / width, b, c, d, e * dataset.height / height, f)
         grid, rows_reversed, cols_reversed = north_up(path, crs_wkt(dataset.crs), scaled, height, width)
         array = array[:, ::-1] if rows_reversed else array
         array = array[:, :, ::-1] if cols_reversed else array
-        names = tuple(label or f"band {i}" for i, label in enumerate(dataset.descriptions, start=1))
-        return MapView(np.ascontiguousarray(array), grid, names, dataset.units[0] or "", legend, tags)
+        names = tuple(label or f"band {i}" for i, label in enumerate(dataset.descriptions[: len(bands)], start=1))
+        return MapView(
+            np.ascontiguousarray(array), grid, names, dataset.units[0] or "", legend, tags, dataset.count - len(bands)
+        )
 
 
-def _decimated(dataset: DatasetReader, height: int, width: int, resampling: Resampling) -> np.ndarray:
+def _decimated(dataset: DatasetReader, bands: list[int], height: int, width: int, resampling: Resampling) -> np.ndarray:
     try:
         with quiet_gdal():
-            return dataset.read(out_shape=(dataset.count, height, width), resampling=resampling)
+            return dataset.read(bands, out_shape=(len(bands), height, width), resampling=resampling)
     except RasterioError:
         raise InputError("IO102", dataset.name, "is truncated or damaged", "make the map again") from None
 

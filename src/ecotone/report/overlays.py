@@ -141,7 +141,7 @@ def _marks(ax: Axes, points: np.ndarray) -> None:
 def _scale(layers: list[np.ndarray], overlay: Overlay) -> tuple[Colormap, Normalize]:
     if overlay.legend:
         keys = sorted(overlay.legend)
-        colours = [style.CLASSES[i % len(style.CLASSES)] for i in range(len(keys))]
+        colours = style.class_colours(len(keys))
         edges = [keys[0] - 0.5, *[(a + b) / 2 for a, b in pairwise(keys)], keys[-1] + 0.5]
         return ListedColormap(colours), BoundaryNorm(edges, len(keys))
     values = np.concatenate([layer[np.isfinite(layer)] for layer in layers] or [np.array([0.0])])

@@ -34,6 +34,19 @@ CSS_VARIABLES = {
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 CLASSES = ("#4477aa", "#ddcc77", "#228833", "#ee6677", "#66ccee", "#aa3377", "#bbbbbb", "#332288", "#999933", "#882255")
 
+
+def class_colours(n: int) -> list[str]:
+    """One colour per class: no and yes for two, the palette up to ten, hues in three shades beyond."""
+    if n == 2:
+        return ["#c9d3d6", "#1f6f8b"]
+    if n <= len(CLASSES):
+        return list(CLASSES[:n])
+    from matplotlib.colors import hsv_to_rgb, to_hex
+
+    shades = ((0.75, 0.85), (0.45, 0.95), (0.85, 0.55))
+    return [to_hex(hsv_to_rgb((i * 0.618034 % 1.0, *shades[i % 3]))) for i in range(n)]
+
+
 _RC: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],

@@ -81,10 +81,15 @@ def choose_share(
     if k < MIN_SITES:
         return BackgroundChoice("target_group", base, f"{k} sites are too few to validate a mixture"), None
 
-    folds = [
-        spatial_blocks(xy[:, 0], xy[:, 1], size="auto", folds=FOLDS, seed=repeat, geographic=geographic)
-        for repeat in range(REPEATS)
-    ]
+    try:
+        folds = [
+            spatial_blocks(xy[:, 0], xy[:, 1], size="auto", folds=FOLDS, seed=repeat, geographic=geographic)
+            for repeat in range(REPEATS)
+        ]
+    except InputError as error:
+        if error.code != "OC205":
+            raise
+        return BackgroundChoice("target_group", base, "the sites lie in too few places to hold some out"), None
     splits = [fold != held for fold in folds for held in range(FOLDS)]
     shares = (base, MIXTURE)
     members = [
@@ -136,6 +141,8 @@ def held_out_auc(network: object, sites: Sites, splits: list[Array], candidates:
         records = present[held].sum(0)
         usable = (records > 0) & (records < held.sum())
         weight += np.where(usable, records, 0)
+        if not usable.any():
+            continue
         for c in range(candidates):
             value = auc(f[c * len(splits) + d][held][:, usable], present[held][:, usable])
             total[c, usable] += value * records[usable]

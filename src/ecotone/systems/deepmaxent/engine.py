@@ -100,7 +100,7 @@ class Objective(nn.Module):
         self.register_buffer("species_weight", species_weight)
 
     def forward(self, batch: dict[str, Any]) -> Tensor:
-        """Loss of a batch: features (M, B, F), counts (M, B, S), log_weight (M, B) or None, all_* for normaliser "full"."""
+        """Loss of a batch: features (M, B, F), counts (M, B, S), log_weight (M, B) or None, and what its normaliser needs."""
         net, cfg = self.network, self.config
         x, y, log_weight = batch["features"], batch["counts"], batch["log_weight"]
         weight: Any = self.species_weight
@@ -113,8 +113,10 @@ class Objective(nn.Module):
             full = partition(net(everywhere, self._masks(everywhere)), batch["all_log_weight"])
             return normalised_poisson(f, y, None, weight, full)
         if cfg.loss == "maxent":
+            # log-weights are shares, which sum to the same in a batch of any size; without them Z counts sites
+            log_scale = self.log_scale - math.log(x.shape[1]) if log_weight is None else 0.0
             loss, updated = with_running_partition(
-                f, y, net.running_log_partition, log_weight, weight, log_scale=self.log_scale - math.log(x.shape[1])
+                f, y, net.running_log_partition, log_weight, weight, records=batch["records"], log_scale=log_scale
             )
             net.running_log_partition.copy_(updated)
             return loss
@@ -169,6 +171,8 @@ class StackTask(Task):
         self._weighted = self.mixes or bool(np.any(sites.log_weight != 0))
         self._share = np.asarray(shares)
         entries = sites.counts.shape[0] * sites.counts.shape[1]
+        mean_records = np.stack([np.asarray(sites.counts[r].mean(axis=0)).ravel() for r in self.rows])
+        self._mean_records = torch.tensor(mean_records, dtype=torch.float32, device=device)  # (M, S) per site
         self._dense = (
             torch.tensor(sites.counts.toarray(), dtype=torch.float32, device=device) if entries <= DENSE_LIMIT else None
         )
@@ -234,6 +238,8 @@ class StackTask(Task):
         batch = {"features": x, "counts": self._counts(own, width), "log_weight": self._log_weight(own, drawn)}
         if self.config.normaliser == "full":
             batch |= self._everything()
+        elif self.config.normaliser == "memory":
+            batch["records"] = own.shape[1] * self._mean_records
         return batch
 
     def loss(self, module: nn.Module, batch: dict[str, Any]) -> dict[str, Tensor]:

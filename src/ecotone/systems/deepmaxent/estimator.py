@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ecotone.data.features import FeatureMap, Unseen
 from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
+from ecotone.files.fingerprint import cache_key
 from ecotone.mapping.pixelwise import in_fixed_chunks
 from ecotone.stats.ranking import max_tss_threshold, tenth_percentile_threshold
 from ecotone.systems.deepmaxent.background import (
@@ -149,8 +150,9 @@ class DeepMaxent(BaseEstimator):
             levels: Covariate name -> levels, for categorical covariates.
             species: S names.
             background_cells: How many cells the background stands for; U or the number of sites by default.
-            folder: Keep checkpoints here; calling again resumes.
-            fingerprint: What data and options are, to refuse resuming with others.
+            folder: Keep checkpoints here; calling again with the same data and options resumes.
+            fingerprint: What else the run rests on, such as hashes of input files; resuming with other data, options or
+                fingerprint is refused.
             progress: Show a progress bar.
 
         Returns:
@@ -209,6 +211,12 @@ class DeepMaxent(BaseEstimator):
         members = [
             Member(seed=config.seed * 1000 + k, uniform_share=choice.uniform_share) for k in range(config.members or 1)
         ]
+        if folder is not None:
+            arrays = cache_key(
+                X=X, y=counts.toarray(), background=cells, site=sites.log_weight, uniform=sites.uniform_log_weight
+            )
+            options = {key: str(value) for key, value in config.model_dump().items()}
+            fingerprint = options | {"arrays": arrays, "background used": str(choice)} | (fingerprint or {})
         self.network_: StackedNetwork = train_stack(
             sites, members, config, folder=folder, fingerprint=fingerprint, progress=progress
         )

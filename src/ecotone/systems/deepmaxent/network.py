@@ -101,7 +101,7 @@ class StackedNetwork(nn.Module):
             masks: As in `forward`.
 
         Returns:
-            Scalar with gradients to every weight and to the biases below the output (the output bias has gradient 0).
+            Scalar with gradients to every parameter (that of the output bias is 0 up to rounding).
         """
         if self.input_mask is not None:
             features = features * self.input_mask.unsqueeze(1)
@@ -191,7 +191,7 @@ def dropout_masks(
     shape = (layers, members, sites if per_site else 1, width)
     if device.type == "cpu" and per_site:
         # a byte per unit is many times faster than Bernoulli draws; the rate is rounded to 1/256
-        cut = round(rate * 256)
+        cut = min(round(rate * 256), 255)
         keep = torch.randint(-(2**63), 2**63 - 1, (-(-math.prod(shape) // 8),)).view(torch.uint8)
         keep = keep[: math.prod(shape)].view(shape) >= cut
         return list((keep.to(torch.float32) * (256.0 / (256 - cut))).unbind(0))

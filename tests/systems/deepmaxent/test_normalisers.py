@@ -1,0 +1,108 @@
+"""The three normalisers of a step: over the batch, over everything, and remembered."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from ecotone.losses.normalised_poisson import normalised_poisson
+from ecotone.systems.deepmaxent.config import Config
+from ecotone.systems.deepmaxent.engine import Member, Sites, StackTask
+from ecotone.train.task import Position
+
+CPU = torch.device("cpu")
+K, U, F, S = 53, 40, 4, 3
+PAIR = (Member(1), Member(2))
+
+
+def material(seed=0, *, k=K, u=U, weighted=False):
+    rng = np.random.default_rng(seed)
+    log_weight = np.log(rng.uniform(0.2, 2, k)) if weighted else np.zeros(k)
+    return Sites(
+        rng.normal(size=(k, F)).astype(np.float32),
+        sparse.csr_array(rng.poisson(0.6, (k, S)).astype(np.float32)),
+        log_weight,
+        rng.normal(size=(u, F)).astype(np.float32),
+        np.zeros(u),
+    )
+
+
+def task(sites=None, members=PAIR, **options):
+    given = {
+        "width": 6,
+        "blocks": 1,
+        "dropout": 0.0,
+        "batch_size": 10,
+        "epochs": 3,
+        "min_steps": 0,
+        "background_batch": 7,
+    }
+    return StackTask(sites or material(), list(members), Config.parse(given | options), CPU)
+
+
+def steps_of(t, epochs=1):
+    per = t.steps_per_epoch()
+    return [t.batch(Position(s // per, s % per, s)) for s in range(epochs * per)]
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_full_normaliser_is_the_exact_one(weighted, share):
+    """Batch gradients, weighted by their size, add up to that of the loss over all sites at once."""
+    t = task(material(weighted=weighted), [Member(1, uniform_share=share)], normaliser="full", even_batches=False)
+    t.network.double()
+    total = [torch.zeros_like(p) for p in t.network.parameters()]
+    for batch in steps_of(t):
+        batch = {k: v.double() for k, v in batch.items() if v is not None} | {"log_weight": None}
+        loss = t.loss(t.module, batch)["loss"] * batch["features"].shape[1]
+        for kept, g in zip(total, torch.autograd.grad(loss, list(t.network.parameters())), strict=True):
+            kept += g
+    w = np.exp(t.sites.log_weight) * (1 - share) / K
+    everything, records = t.sites.features, t.sites.counts.toarray()
+    if share:
+        w = np.r_[w, np.full(U, share / U)]
+        everything = np.concatenate([everything, t.sites.uniform])
+        records = np.concatenate([records, np.zeros((U, S))])
+    f = t.network(torch.tensor(everything).double())[0]
+    exact = normalised_poisson(f, torch.tensor(records).double(), torch.tensor(np.log(w))) * len(records)
+    for kept, g in zip(total, torch.autograd.grad(exact, list(t.network.parameters())), strict=True):
+        torch.testing.assert_close(kept, g, rtol=1e-4, atol=1e-6)
+
+
+def test_full_and_batch_normaliser_agree_on_one_batch_of_everything():
+    steps = {}
+    for normaliser in ("batch", "full"):
+        t = task(normaliser=normaliser, batch_size=1000)
+        t.loss(t.module, t.batch(Position(0, 0, 0)))["loss"].backward()
+        steps[normaliser] = [p.grad for p in t.network.weights]
+    for one, other in zip(*steps.values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_memory_remembers_the_partition_of_the_whole(share):
+    """With the weights held still, the running normaliser settles at the true one, short last batches and all."""
+    t = task(members=[Member(1, uniform_share=share), Member(2)], normaliser="memory", even_batches=False)
+    seen = []
+    for batch in steps_of(t, epochs=40):
+        t.loss(t.module, batch)
+        seen.append(t.network.running_log_partition.clone())
+    with torch.no_grad():
+        at_sites = t.network(torch.from_numpy(t.sites.features)).exp().mean(1)
+        at_cells = t.network(torch.from_numpy(t.sites.uniform)).exp().mean(1)
+    mixed = torch.stack([(1 - share) * at_sites[0] + share * at_cells[0], at_sites[1]]).log()
+    expected = mixed if share else mixed + math.log(10)
+    torch.testing.assert_close(torch.stack(seen[60:]).exp().mean(0).log(), expected, rtol=0.02, atol=0.02)
+
+
+def test_memory_multiplies_the_expected_records():
+    rows = np.arange(20)
+    t = task(members=[Member(1, rows=rows), Member(2, rows=rows + 30)], normaliser="memory", even_batches=False)
+    batch = t.batch(Position(0, 0, 0))
+    dense = t.sites.counts.toarray()
+    expected = 10 * np.stack([dense[:20].mean(0), dense[30:50].mean(0)])
+    np.testing.assert_allclose(batch["records"], expected, rtol=1e-6)

@@ -1,0 +1,198 @@
+"""The documents say what the code does: names, options, links, generated pages, error codes."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ecotone.cli.main import VERBS
+from ecotone.cli.map import MapOptions
+from ecotone.cli.options import RunOptions, parse
+from ecotone.contract import EVIDENCE_KINDS
+from ecotone.errors import CODES
+from ecotone.registry import SYSTEMS
+from ecotone.systems.deepmaxent.config import Ask, Config, Inputs, Query
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "THIRD_PARTY.md", "CHANGELOG.md")]
+ALL_TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+
+def _generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("ecotone_docs_generate", DOCS / "generate.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _blocks(page: Path, *languages: str) -> list[str]:
+    pattern = rf"^```(?:{'|'.join(languages)})\n(.*?)^```"
+    return re.findall(pattern, page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+# ------------------------------------------------------------------------------------------------ names
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_is_documented(verb: str) -> None:
+    assert f"ecotone {verb}" in ALL_TEXT
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_system_is_named(system: str) -> None:
+    assert f"`{system}`" in ALL_TEXT
+    assert f"`{system}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_code_is_documented() -> None:
+    page = (DOCS / "reference/errors.md").read_text(encoding="utf-8")
+    assert [code for code in CODES if f"`{code}`" not in page] == []
+
+
+def test_codes_named_in_the_documents_exist() -> None:
+    named = set(re.findall(r"`((?:US|IO|OC|RA|DA|TR|MD|IN|ST)\d{3})`", ALL_TEXT))
+    assert named <= set(CODES)
+
+
+@pytest.mark.parametrize("model", [Inputs, Config, Query, Ask, MapOptions, RunOptions], ids=lambda m: m.__name__)
+def test_every_option_is_documented(model: type) -> None:
+    options = [f"`--{key.replace('_', '-')}`" for key in model.model_fields]  # type: ignore[attr-defined]
+    assert [option for option in options if option not in ALL_TEXT] == []
+
+
+def test_files_page_knows_evidence_kinds_and_the_training_log() -> None:
+    from ecotone.train.metrics_log import HEADER
+
+    page = (DOCS / "reference/files.md").read_text(encoding="utf-8")
+    assert [kind for kind in EVIDENCE_KINDS if f"| {kind} |" not in page] == []
+    assert ", ".join(f"`{name}`" for name in HEADER.decode().strip().split(",")) in page
+
+
+def test_every_error_code_is_raised_by_a_test() -> None:
+    own = Path(__file__).resolve()
+    sources = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("*.py") if p.resolve() != own)
+    missing = [code for code in CODES if not re.search(rf"\b{code}\b", sources)]
+    assert missing == []
+
+
+# ------------------------------------------------------------------------------------------------ generated
+def test_generated_pages_are_fresh() -> None:
+    assert _generator().stale() == [], "run `make pages`"
+
+
+def test_generation_repeats() -> None:
+    module = _generator()
+    block = "a\n<!-- x:start -->old<!-- x:end -->\nb"
+    once = module.fill(block, "x", "new \\1\n")
+    assert once == "a\n<!-- x:start -->\nnew \\1\n<!-- x:end -->\nb"
+    assert module.fill(once, "x", "new \\1\n") == once
+
+
+def test_accuracy_table_from_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = _generator()
+    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    assert module.nceas_block(regions=False) == module.NOT_MEASURED + "\n"
+    lines = ["method,background,region,group,seed,species,auc,seconds,data,commit"]
+    for method, background, shift in (("deepmaxent-paper", "target_group", 0.0), ("rf", "uniform", -0.1)):
+        lines += [
+            f"{method},{background},{r},g,0,{r}{s},{0.7 + 0.02 * s + shift},1,d1,c1" for r in "AB" for s in range(3)
+        ]
+    (tmp_path / "nceas.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = module.nceas_block(regions=True)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert rows[0].split("|")[1:-1] == [" method ", " A ", " B ", " mean of regions ", " minus deepmaxent-paper "]
+    assert rows[2].startswith("| deepmaxent-paper | 0.720 | 0.720 | 0.720 |")
+    assert rows[3].startswith("| rf (uniform) | 0.620 | 0.620 | 0.620 | -0.100 [-0.100, -0.100] |")
+    assert "6 species of 2 regions" in text and "Commit c1, data d1" in text
+
+
+# ------------------------------------------------------------------------------------------------ links, pictures
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(
+        r"^#+ +(.+)$", re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL), re.M
+    )
+    plain = (re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", h).lower() for h in headings)
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", h)).strip("-") for h in plain}
+
+
+@pytest.mark.parametrize("page", [*PAGES, *TOP], ids=lambda p: str(p.relative_to(ROOT)))
+def test_internal_links_resolve(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.is_file() or (anchor and anchor not in _anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_site_and_pages_agree() -> None:
+    listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8")))
+    assert listed == {page.relative_to(DOCS).as_posix() for page in PAGES}
+
+
+def test_pictures_are_small_and_used() -> None:
+    images = sorted((DOCS / "images").glob("*"))
+    sizes = {image.name: image.stat().st_size for image in images}
+    assert all(size < 150_000 for size in sizes.values()), sizes
+    assert sum(sizes.values()) < 1_500_000
+    assert [name for name in sizes if f"images/{name}" not in ALL_TEXT] == []
+
+
+def test_pictures_have_text_alternatives() -> None:
+    assert all(alt.strip() for alt in re.findall(r"!\[([^\]]*)\]\(", ALL_TEXT))
+
+
+# ------------------------------------------------------------------------------------------------ commands, code
+MODELS = {
+    "fit": (RunOptions, Inputs, Config), "map": (RunOptions, MapOptions, Ask), "predict": (RunOptions, Query, Ask),
+    "evaluate": (RunOptions, Query),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("page", [*PAGES, *TOP], ids=lambda p: str(p.relative_to(ROOT)))
+def test_commands_use_verbs_and_options_that_exist(page: Path) -> None:
+    for block in _blocks(page, "bash", "console"):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] != ["ecotone"]:
+                continue
+            verb, rest = words[1], words[2:]
+            assert verb in VERBS or verb == "--version", line
+            if verb in MODELS:
+                parse(rest[1:], *MODELS[verb])
+
+
+def test_make_targets_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    text = ALL_TEXT + "".join(page.read_text(encoding="utf-8") for page in TOP)
+    named = set(re.findall(r"(?:`|^\s*)make ([a-z]+)", text, re.MULTILINE))
+    assert named <= targets
+
+
+def test_python_blocks_parse() -> None:
+    for page in [*PAGES, *TOP]:
+        for block in _blocks(page, "python"):
+            ast.parse(block)
+
+
+def test_contributing_is_short() -> None:
+    assert len((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").splitlines()) < 60
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 120
+
+
+def test_changelog_is_dated_and_knows_this_version() -> None:
+    from ecotone import __version__
+
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## {re.escape(__version__)} - \d{{4}}-\d\d-\d\d$", text, re.MULTILINE)

@@ -1,0 +1,123 @@
+"""The commands and code of README.md and of the Python how-to are run as they stand, on a small simulated world.
+
+Only the effort of learning is cut: options are added to `fit`, and `members=3` becomes one member and few steps.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+import shlex
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+
+from ecotone.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUICK = ["--members", "1", "--epochs", "2", "--min-steps", "5", "--width", "16"]
+QUICK_PYTHON = "members=1, epochs=2, min_steps=5, width=16"
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def _marked(name: str) -> str:
+    found = re.findall(rf"<!-- run: {name} -->\n```\w+\n(.*?)```", README, re.DOTALL)
+    assert len(found) == 1, f"one block marked {name!r}"
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder with the names the README uses: my.csv, clim/, future/, survey.csv."""
+    from ecotone.data.simulated.archipelago import archipelago
+
+    place = tmp_path_factory.mktemp("readme")
+    archipelago(0, size=(48, 60), species=4, surveys=200).write(place / "world")
+    for old, new in (
+        ("occurrences.csv", "my.csv"),
+        ("covariates", "clim"),
+        ("surveys.csv", "survey.csv"),
+        ("future", "future"),
+    ):
+        shutil.move(place / "world" / old, place / new)
+    return place
+
+
+def _as_a_shell_would(line: str) -> list[str]:
+    words = []
+    for word in shlex.split(line, comments=True):
+        words += sorted(glob.glob(word)) or [word]  # noqa: PTH207
+    return words
+
+
+def test_commands_run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(folder)
+    lines = [line for line in _marked("own data").splitlines() if line.strip()]
+    assert len(lines) >= 5
+    for line in lines:
+        words = _as_a_shell_would(line)
+        assert words[0] == "ecotone"
+        status = main([*words[1:], *(QUICK if words[1] == "fit" else [])])
+        assert status == 0, f"{line}: {capsys.readouterr().err}"
+    for name in (
+        "report.html",
+        "map.tif",
+        "map.richness.tif",
+        "future.tif",
+        "future.difference.tif",
+        "model.safetensors",
+    ):
+        assert (folder / "runs/my" / name).stat().st_size > 0
+
+
+def test_python_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    if not (folder / "runs/my/config.json").is_file():  # when run alone or on another worker
+        assert (
+            main(
+                [
+                    "fit",
+                    "deepmaxent",
+                    "--occurrences",
+                    "my.csv",
+                    "--covariates",
+                    "clim",
+                    "--out",
+                    "runs/my",
+                    "--quiet",
+                    *QUICK,
+                ]
+            )
+            == 0
+        )
+    names = _run(_marked("python"))
+    assert list(names["suitability"].columns[:2]) == ["x", "y"]
+    assert names["again"].species == names["system"].species
+
+
+def test_python_how_to_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(folder)
+    text = (ROOT / "docs/how-to/python.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        _run(block, names)
+    assert (folder / "map.richness.tif").is_file() and (folder / "islands/occurrences.csv").is_file()
+    assert "curve" in capsys.readouterr().out
+
+
+def _run(code: str, names: dict[str, object] | None = None) -> dict:
+    names = {} if names is None else names
+    code = code.replace("members=3", QUICK_PYTHON).replace("members=2, epochs=10", "members=1, epochs=2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(code, "documentation", "exec"), names)
+    return names
+
+
+def test_first_commands_are_the_two_targets() -> None:
+    first = re.search(r"```bash\n(.*?)```", README, re.DOTALL)
+    assert first and [line.split("#")[0].strip() for line in first[1].splitlines()] == ["make demo", "make test"]
+    assert "docs/images/first-map.png" in README.split("## Try it")[0]
