@@ -35,8 +35,9 @@ $(VENV)/all.stamp: pyproject.toml constraints.txt | $(VENV)/pyvenv.cfg
 	$(PIP) -e ".[dev,docs,bench]"
 	@touch $@ $(VENV)/core.stamp
 
+# One thread: networks this small gain nothing from more, and waiting threads slow a busy machine down threefold.
 demo: $(VENV)/core.stamp
-	$(BIN)/ecotone demo --out $(DEMO)
+	OMP_NUM_THREADS=1 $(BIN)/ecotone demo --out $(DEMO)
 
 test: $(VENV)/all.stamp
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)

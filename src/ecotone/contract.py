@@ -392,8 +392,10 @@ class System:
         Query: What `predict`, `evaluate` and `explain` read; empty means the data of `fit`.
         Config: How it learns.
         Ask: What a question may add.
+        progress: Whether long work shows how far it is.
     """
 
+    progress: bool = False
     name: ClassVar[str]
     Inputs: ClassVar[Any]
     Query: ClassVar[Any]

@@ -37,6 +37,7 @@ CODES: dict[str, str] = {
     "RA305": "a raster grid is rotated or otherwise unsupported",
     "RA306": "two rasters carry the same name, or one raster has several unnamed bands",
     "RA307": "a categorical raster holds values that are not whole numbers, or too many different ones",
+    "RA308": "a raster looks like labels but is not declared categorical (warning)",
     "DA401": "a covariate is constant and carries no information (warning: it is left out)",
     "DA402": "a category was not seen in training",
     "DA403": "covariates hold NaN or infinite values",

@@ -185,7 +185,7 @@ def test_gri_means_its_grd_and_its_text_crs_is_wgs84(tmp_path):
 
 def test_missing_crs_has_a_fix_and_an_option(tmp_path):
     path = write(tmp_path / "a.tif", np.ones((4, 4), np.float32), crs=None, nodata=-1)
-    with pytest.raises(InputError, match="--crs EPSG:4326") as caught:
+    with pytest.raises(InputError, match="--raster-crs EPSG:4326") as caught:
         RasterStack.open(path)
     assert caught.value.code == "RA301"
     assert "4326" in RasterStack.open(path, assume_crs="EPSG:4326").grid.crs

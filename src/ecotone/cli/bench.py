@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ecotone.cli.common import say, show_help, split, wants_help
-from ecotone.cli.options import parse
+from ecotone.cli.common import show_help, split, wants_help
+from ecotone.cli.options import parse, read
+from ecotone.cli.screen import say
 from ecotone.contract import Options
 from ecotone.errors import UsageError, suggest
 
@@ -16,13 +17,13 @@ class JsonOptions(Options):
     """Options of the verb.
 
     Attributes:
-        json_file: Also write the rows here, as a list of objects (written --json FILE).
+        json_: Also write the rows here, as a list of objects.
         csv: Also write the rows here as a table with commit and hardware.
         debug: Show tracebacks.
         quiet: No progress.
     """
 
-    json_file: str | None = None
+    json_: str | None = None
     csv: str | None = None
     debug: bool = False
     quiet: bool = False
@@ -51,19 +52,15 @@ def run(tokens: list[str]) -> None:
             ("output", JsonOptions),
         )
         return
-    rest = [
-        "--json-file" if t == "--json" else t.replace("--json=", "--json-file=", 1) if t.startswith("--json=") else t
-        for t in rest
-    ]
     own, given = parse(rest, JsonOptions, found.Options)
-    options = JsonOptions.parse(own)
-    result = found.run(found.Options.parse(given), progress=not options.quiet)
+    options = read(JsonOptions, own)
+    result = found.run(read(found.Options, given), progress=not options.quiet)
     say(*result.lines)
-    if options.json_file:
+    if options.json_:
         from ecotone.files.atomic import write_json
 
-        write_json(Path(options.json_file), result.rows)
-        say(f"rows: {options.json_file}", quiet=options.quiet)
+        write_json(Path(options.json_), result.rows)
+        say(f"rows: {options.json_}", quiet=options.quiet)
     if options.csv:
         from ecotone.bench.record import write_rows
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
-from ecotone.cli.common import say, show_help, split, table, wants_help
-from ecotone.cli.options import parse
+from ecotone.cli.common import show_help, split, wants_help
+from ecotone.cli.options import parse, read
+from ecotone.cli.screen import say, table
 from ecotone.contract import Options
-from ecotone.errors import UsageError, suggest
+from ecotone.errors import InputError, UsageError, suggest
 
 USAGE = "ecotone data list|get|check [NAME] [--folder DIR]"
 
@@ -25,7 +26,7 @@ class DataOptions(Options):
 
 
 def run(tokens: list[str]) -> int:
-    """The verb."""
+    """The verb; exit status 3 when `check` finds no part of the data set complete."""
     names, rest = split(tokens, ["ACTION", "NAME"], usage=USAGE, optional=2)
     if wants_help(tokens) or not names:
         show_help(
@@ -37,7 +38,7 @@ def run(tokens: list[str]) -> int:
     from ecotone.data.benchmarks import catalog
 
     (own,) = parse(rest, DataOptions)
-    folder = DataOptions.parse(own).folder or os.environ.get("ECOTONE_DATA") or "data"
+    folder = read(DataOptions, own).folder or os.environ.get("ECOTONE_DATA") or "data"
     action, *name = names
     if action == "list":
         say(*table(catalog.rows()))
@@ -50,5 +51,13 @@ def run(tokens: list[str]) -> int:
         say(catalog.instructions(name[0], folder))
         return 0
     states = catalog.check(name[0], folder)
-    say(*(str(state) for state in states))
-    return 0
+    whole = catalog.complete_parts(states)
+    for part in dict.fromkeys(state.part for state in states):
+        odd = [s for s in states if s.part == part and s.state != "there"]
+        say(f"{'complete' if part in whole else 'incomplete':10s}  {part}, {sum(s.part == part for s in states)} files")
+        say(*(f"            {s.state}: {s.path}" for s in odd))
+    if whole:
+        return 0
+    raise InputError(
+        "IO101", catalog.locate(name[0], folder), f"holds no complete {name[0]}", f"see `ecotone data get {name[0]}`"
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ecotone.cli.common import need_out, open_run, read_options, say, show_help, split, wants_help
+from ecotone.cli.common import need_out, open_run, read_options, show_help, split, wants_help
+from ecotone.cli.options import read
+from ecotone.cli.screen import say
 from ecotone.contract import Embeds
 from ecotone.errors import UsageError
 
@@ -23,5 +25,5 @@ def run(tokens: list[str]) -> None:
         raise UsageError("US103", system.name, "does not embed", "see `ecotone list` for what it can do")
     options, (query, ask) = read_options(rest, system.Query, system.Ask)
     out = need_out(options, "embeddings.parquet")
-    write_table(system.embed(system.Query.parse(query), **ask).to_frame(), out)
+    write_table(system.embed(read(system.Query, query), **ask).to_frame(), out)
     say(f"embeddings: {out}", quiet=options.quiet)

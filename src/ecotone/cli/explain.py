@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from ecotone.cli.common import open_run, read_options, say, show_help, split, wants_help
-from ecotone.contract import Options
+from pathlib import Path
+
+from ecotone.cli.common import open_run, read_options, show_help, split, wants_help
+from ecotone.cli.options import RunOptions, read
+from ecotone.cli.screen import say
+from ecotone.contract import Evidence, Options
+from ecotone.errors import EcotoneError
 
 USAGE = "ecotone explain RUN [--target NAME] [--out FOLDER]"
 
@@ -12,10 +17,20 @@ class ExplainOptions(Options):
     """Options of the verb.
 
     Attributes:
-        target: A species, class or date to explain; all by default.
+        target: A species, class or date to explain; all by default. In the run, evidence of others is kept.
     """
 
     target: str | None = None
+
+
+def _there(place: Path) -> list[Evidence]:
+    """Evidence of other targets stays when one target is explained; what cannot be read is replaced."""
+    from ecotone.files.evidence import load_evidence
+
+    try:
+        return load_evidence(place) if place.is_dir() else []
+    except EcotoneError:
+        return []
 
 
 def run(tokens: list[str]) -> None:
@@ -26,8 +41,6 @@ def run(tokens: list[str]) -> None:
             USAGE, "Writes evidence as tables (CSV, JSON) into the run, or into --out.", ("options", ExplainOptions)
         )
         return
-    from pathlib import Path
-
     from ecotone.files.evidence import save_evidence
     from ecotone.files.run import RunFolder
     from ecotone.registry import load
@@ -35,10 +48,14 @@ def run(tokens: list[str]) -> None:
     folder = open_run(names[0])
     system = load(folder)
     if wants_help(rest):
-        show_help(USAGE, f"Evidence of {system.name}.", ("options", ExplainOptions), ("answer", system.Ask))
+        groups = [("options", ExplainOptions), ("answer", system.Ask), ("command", RunOptions)]
+        show_help(USAGE, f"Evidence of {system.name}.", *groups)
         return
     options, (own, ask) = read_options(rest, ExplainOptions, system.Ask)
-    items = system.explain(target=ExplainOptions.parse(own).target, **ask)
+    system.progress = not options.quiet
+    target = read(ExplainOptions, own).target
+    items = system.explain(target=target, **read(system.Ask, ask).model_dump())
     place = Path(options.out) if options.out else RunFolder(folder).evidence_path
-    save_evidence(place, items)
+    kept = [] if options.out or target is None else [e for e in _there(place) if e.target != target]
+    save_evidence(place, [*kept, *(item for item in items if not kept or item.target == target)])
     say(*(f"{item.kind:14s} {item.title}" for item in items), f"written to {place}", quiet=options.quiet)

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from ecotone.cli.common import say, show_help, split, table, wants_help
+from ecotone.cli.common import show_help, split, wants_help
+from ecotone.cli.options import parse, read
+from ecotone.cli.screen import say, table
+from ecotone.contract import Options
 from ecotone.errors import CODES, UsageError, suggest
 
 USAGE = "ecotone list [systems|errors]"
 
 
+class ListOptions(Options):
+    """Options of the verb.
+
+    Attributes:
+        debug: Show tracebacks.
+    """
+
+    debug: bool = False
+
+
 def run(tokens: list[str]) -> None:
     """The verb."""
-    names, _ = split(tokens, ["WHAT"], usage=USAGE, optional=1)
+    names, rest = split(tokens, ["WHAT"], usage=USAGE, optional=1)
     if wants_help(tokens):
         show_help(USAGE, "What each system eats, gives and can do; or what each error code means.")
         return
+    read(ListOptions, parse(rest, ListOptions)[0])
     what = names[0] if names else "systems"
     if what == "errors":
         say(*table([{"code": code, "meaning": text} for code, text in CODES.items()]))

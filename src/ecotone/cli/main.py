@@ -5,8 +5,9 @@ Exit statuses: 0 fine, 1 a bug, 2 usage, 3 input, 4 missing optional dependency,
 
 from __future__ import annotations
 
-import os
 import io
+import os
+import signal
 import sys
 import traceback
 import warnings
@@ -17,7 +18,7 @@ from typing import Annotated
 import typer
 
 from ecotone import __version__
-from ecotone.cli.common import say
+from ecotone.cli.screen import say
 from ecotone.errors import EcotoneError, EcotoneWarning, UsageError, suggest
 
 # threads that wait for each other must not burn the cores that other programs need; read when torch is first imported
@@ -111,12 +112,12 @@ def _run(arguments: list[str]) -> int:
         if first not in ("-h", "--help"):
             raise UsageError("US101", first, "unknown option", suggest(first, ["--help", "--version"]))
         with redirect_stdout(io.StringIO()) as text:
-            app(["--help"], standalone_mode=False)
+            app(["--help"], prog_name="ecotone", standalone_mode=False)
         say(text.getvalue().rstrip())
         return 0
     if first not in VERBS:
         raise UsageError("US101", first, "no such verb", suggest(first, VERBS))
-    result = app([first, *rest], standalone_mode=False)
+    result = app([first, *rest], prog_name="ecotone", standalone_mode=False)
     return int(result or 0)
 
 
@@ -133,5 +134,6 @@ def _short_warnings(debug: bool) -> None:
 
 
 def console() -> None:
-    """Entry point of the installed command."""
+    """Entry point of the installed command; asked to end, it clears up as after Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, field_validator
 
-from ecotone.cli.common import need_out, open_run, read_options, say, show_help, split, wants_help
+from ecotone.cli.common import need_out, open_run, read_options, show_help, split, wants_help
+from ecotone.cli.options import RunOptions, read
+from ecotone.cli.screen import say
 from ecotone.contract import Maps, Options
-from ecotone.errors import UsageError
+from ecotone.errors import EcotoneError, EcotoneWarning, UsageError
 
 USAGE = "ecotone map RUN [--covariates RASTERS] --out MAP.tif"
+TITLES = {
+    "difference": "difference to the rasters of fit",
+    "binary-p10": "above the 10th percentile of presences",
+    "binary-maxtss": "above the largest sensitivity + specificity",
+    "extrapolation": "similarity to the sampled conditions (extrapolation)",
+    "extrapolation-by": "which covariate is outside its sampled range (extrapolation)",
+    "richness": "expected number of species recorded",
+    "top": "species with the highest expected count",
+    "spread": "standard deviation over ensemble members",
+}
 
 
 class MapOptions(Options):
@@ -40,21 +54,23 @@ def run(tokens: list[str]) -> None:
     """The verb."""
     names, rest = split(tokens, ["RUN"], usage=USAGE)
     if wants_help(tokens) and not names:
-        show_help(USAGE, "Maps a fitted system over rasters, window by window.", ("options", MapOptions))
+        about = "Maps a fitted system over rasters, window by window."
+        show_help(USAGE, about, ("options", MapOptions), ("command", RunOptions))
         return
     from ecotone.registry import load
 
     folder = open_run(names[0])
     system = load(folder)
     if wants_help(rest):
-        show_help(USAGE, f"Maps of {system.name}.", ("options", MapOptions), ("what to map", system.Ask))
+        groups = [("options", MapOptions), ("what to map", system.Ask), ("command", RunOptions)]
+        show_help(USAGE, f"Maps of {system.name}.", *groups)
         return
     options, (own, ask) = read_options(rest, MapOptions, system.Ask)
-    map_options = MapOptions.parse(own)
+    map_options, asked = read(MapOptions, own), read(system.Ask, ask).model_dump()
     out = need_out(options, "map.tif")
     if not isinstance(system, Maps):
         raise UsageError("US103", system.name, "makes no maps", "see `ecotone list` for what it can do")
-    for path, title in write_maps(system, folder, out, map_options, system.Ask.parse(ask).model_dump(), options.quiet):
+    for path, title in write_maps(system, folder, out, map_options, asked, options.quiet):
         say(f"{title}: {path}", quiet=options.quiet)
 
 
@@ -72,13 +88,13 @@ def write_maps(
     from ecotone.mapping.windows import make_map
 
     baseline = None
-    training = system.training_covariates()
-    stack = training
-    if options.covariates:
+    if not options.covariates:
+        stack = system.training_covariates()
+    else:
         stack = RasterStack.open(options.covariates, assume_crs=options.raster_crs)
         if not options.no_extras:
             ask = {**ask, "thresholds": True, "extrapolation": True}
-            baseline = training if _overlap(training.grid, stack.grid) else None
+            baseline = _baseline(system, stack)
     paths = make_map(
         system,
         stack,
@@ -89,15 +105,35 @@ def write_maps(
         progress=not quiet,
         tags={"ECOTONE_MODEL": model_id(folder)},
     )
-    run = RunFolder(folder)
-    titles = []
-    for path in paths:
-        suffix = path.name.removeprefix(out.stem).strip(".").removesuffix(".tif").removesuffix(".tiff")
-        title = {"": "map", "tif": "map"}.get(suffix, suffix)
-        titles.append((path, title))
-        if run.record_path.is_file():
-            run.add_map(path, out.stem if title == "map" else f"{out.stem}: {title}")
-    return titles
+    titled = [(path, TITLES.get(path.name.removeprefix(out.stem).strip(".").rpartition(".")[0])) for path in paths]
+    _note(RunFolder(folder), [(path, f"{out.stem}: {title}" if title else out.stem) for path, title in titled])
+    return [(path, title or "map") for path, title in titled]
+
+
+def _baseline(system: Any, stack: Any) -> Any:
+    """The rasters of `fit` where a difference to them can be shown, else None, saying why."""
+    try:
+        training = system.training_covariates()
+        if _overlap(training.grid, stack.grid):
+            return training
+        what, where = "they do not overlap the rasters of fit", "rasters"
+    except EcotoneError as error:
+        what, where = f"the rasters of fit cannot be read ({error.what})", error.where
+    fix = "the other maps are written; --no-extras asks for the map alone"
+    warnings.warn(EcotoneWarning("RA304", where, f"no map of the difference: {what}", fix), stacklevel=2)
+    return None
+
+
+def _note(run: Any, titled: list[tuple[Path, str]]) -> None:
+    """Notes the maps in the run's record; they are there even when that cannot be done."""
+    if not run.record_path.is_file():
+        return
+    try:
+        for path, title in titled:
+            run.add_map(path, title)
+    except EcotoneError as error:
+        what = f"the report will not show the maps: {error.what}"
+        warnings.warn(EcotoneWarning(error.code, error.where, what, error.fix), stacklevel=2)
 
 
 def _overlap(one: Any, other: Any) -> bool:

@@ -124,7 +124,9 @@ def read(model: type[Read], values: Mapping[str, Any]) -> Read:
         if info.is_required() and field not in values:
             meaning = _attributes(inspect.getdoc(model) or "").get(field, "")
             raise UsageError("US105", f"--{spelling(field)}", "is missing", f"it is needed: {meaning}".rstrip(": "))
-        words = [str(w) for kind in _alternatives(info.annotation) if get_origin(kind) is Literal for w in get_args(kind)]
+        words = [
+            str(w) for kind in _alternatives(info.annotation) if get_origin(kind) is Literal for w in get_args(kind)
+        ]
         if words and field in values and values[field] not in words:
             where = f"--{spelling(field)} {values[field]}"
             raise UsageError("US101", where, f"is none of {', '.join(words)}", suggest(str(values[field]), words))
@@ -160,9 +162,7 @@ def describe(model: type[BaseModel], before: Sequence[type[BaseModel]] = ()) -> 
             else f" [{_shown(field.get_default(call_default_factory=True))}]"
         )
         required = " (required)" if field.is_required() else ""
-        rows.append(
-            (f"--{written[name]}", _values(field), texts.get(name, "") + default.replace(" []", "") + required)
-        )
+        rows.append((f"--{written[name]}", _values(field), texts.get(name, "") + default.replace(" []", "") + required))
     return rows
 
 

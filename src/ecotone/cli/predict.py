@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ecotone.cli.common import need_out, open_run, read_options, say, show_help, split, wants_help
+from ecotone.cli.common import need_out, open_run, read_options, show_help, split, wants_help
+from ecotone.cli.options import RunOptions, read
+from ecotone.cli.screen import say
 
 USAGE = "ecotone predict RUN [inputs] --out FILE"
 
@@ -18,11 +20,12 @@ def run(tokens: list[str]) -> None:
 
     system = load(open_run(names[0]))
     if wants_help(rest):
-        show_help(USAGE, f"Answers of {system.name}.", ("inputs", system.Query), ("answer", system.Ask))
+        groups = [("inputs", system.Query), ("answer", system.Ask), ("command", RunOptions)]
+        show_help(USAGE, f"Answers of {system.name}.", *groups)
         return
     options, (query, ask) = read_options(rest, system.Query, system.Ask)
     out = need_out(options, "answers.csv")
-    prediction = system.predict(system.Query.parse(query), **ask)
+    prediction = system.predict(read(system.Query, query), **read(system.Ask, ask).model_dump())
     frame = prediction.to_frame()
     write_table(frame, out)
     say(f"{len(frame)} rows: {out}", quiet=options.quiet)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ecotone.cli.common import need_out, open_run, read_options, say, show_help, split, wants_help
+from ecotone.cli.common import need_out, open_run, read_options, show_help, split, wants_help
+from ecotone.cli.options import read
+from ecotone.cli.screen import say
 from ecotone.contract import Options, ZeroShot
 from ecotone.errors import UsageError
 
@@ -33,6 +35,6 @@ def run(tokens: list[str]) -> None:
         raise UsageError("US103", system.name, "does not read class names", "see `ecotone list` for what it can do")
     options, (own, query, ask) = read_options(rest, ZeroShotOptions, system.Query, system.Ask)
     out = need_out(options, "classes.csv")
-    classes = [name.strip() for name in ZeroShotOptions.parse(own).classes.split(",") if name.strip()]
-    write_table(system.classes(system.Query.parse(query), classes, **ask).to_frame(), out)
+    classes = [name.strip() for name in read(ZeroShotOptions, own).classes.split(",") if name.strip()]
+    write_table(system.classes(read(system.Query, query), classes, **ask).to_frame(), out)
     say(f"class scores: {out}", quiet=options.quiet)

@@ -353,7 +353,7 @@ def _warn(records: Occurrences, report: CleaningReport, kept: Array, settings: C
     few = np.unique(records.species[_few(records, kept, settings.few) & kept])
     if few.size:
         shown = ", ".join(records.names[i] for i in few[:5]) + (", ..." if few.size > 5 else "")
-        what = f"{few.size} species have fewer than {settings.few} records ({shown})"
+        what = f"{few.size} species {'has' if few.size == 1 else 'have'} fewer than {settings.few} records ({shown})"
         warnings.warn(EcotoneWarning("OC207", where, what, "read their maps with care"), stacklevel=3)
 
 

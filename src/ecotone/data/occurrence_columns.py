@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 
-from ecotone.errors import InputError
+from ecotone.errors import InputError, suggest
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "species": (
@@ -86,7 +86,10 @@ def find_columns(names: Sequence[str], given: Mapping[str, str | None], where: o
         else:
             found[role] = match
     if lacking:
-        raise InputError("OC201", where, f"no column for {', '.join(lacking)}", f"its columns are {_listed(names)}")
+        meant = [suggest(name or "", names) for role, name in given.items() if name is not None and role not in found]
+        close = [text for text in meant if text.startswith("did you mean")]
+        fix = f"{', '.join(close)} its columns are {_listed(names)}" if close else f"its columns are {_listed(names)}"
+        raise InputError("OC201", where, f"no column for {', '.join(lacking)}", fix)
     taken = set(found.values())
     free = {key: name for key, name in by_plain.items() if name not in taken}
     if "x" not in found and "y" not in found:
@@ -136,7 +139,7 @@ def _closest(names: Sequence[str], role: str) -> str | None:
             if len(alias) < 3:
                 continue
             score = difflib.SequenceMatcher(None, plain(name), alias).ratio()
-            if score > best_score:
+            if score > (best_score if len(plain(name)) > 3 else max(best_score, 0.7)):
                 best, best_score = name, score
     return best
 

@@ -122,7 +122,7 @@ def describe(
         path = Path(dataset.name)
         crs = assume_crs if dataset.crs is None else dataset.crs
         if crs is None:
-            fix = "pass --crs EPSG:4326 (or the right one) or store it with `rio edit-info --crs EPSG:4326 FILE`"
+            fix = "pass --raster-crs EPSG:4326 (or the right one) or store it with `rio edit-info --crs EPSG:4326 FILE`"
             raise InputError("RA301", path, "has no coordinate reference system", fix)
         try:
             wkt = crs_wkt(crs)

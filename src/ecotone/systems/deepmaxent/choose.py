@@ -86,10 +86,10 @@ def choose_share(
             spatial_blocks(xy[:, 0], xy[:, 1], size="auto", folds=FOLDS, seed=repeat, geographic=geographic)
             for repeat in range(REPEATS)
         ]
-    except InputError as error:
+    except InputError as error:  # all sites in a few places
         if error.code != "OC205":
             raise
-        return BackgroundChoice("target_group", base, "the sites lie in too few places to hold some out"), None
+        return BackgroundChoice("target_group", base, f"no blocks to validate a mixture on: {error.what}"), None
     splits = [fold != held for fold in folds for held in range(FOLDS)]
     shares = (base, MIXTURE)
     members = [

@@ -111,7 +111,6 @@ class DeepMaxent(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = True
         tags.non_deterministic = False
         return tags
 
@@ -212,9 +211,9 @@ class DeepMaxent(BaseEstimator):
             Member(seed=config.seed * 1000 + k, uniform_share=choice.uniform_share) for k in range(config.members or 1)
         ]
         if folder is not None:
-            arrays = cache_key(
-                X=X, y=counts.toarray(), background=cells, site=sites.log_weight, uniform=sites.uniform_log_weight
-            )
+            records_at = (counts.indptr, counts.indices, counts.data)
+            weights = (sites.log_weight, sites.uniform_log_weight)
+            arrays = cache_key(X=X, y=records_at, background=cells, weights=weights, features=self.features_.to_dict())
             options = {key: str(value) for key, value in config.model_dump().items()}
             fingerprint = options | {"arrays": arrays, "background used": str(choice)} | (fingerprint or {})
         self.network_: StackedNetwork = train_stack(
@@ -284,7 +283,8 @@ class DeepMaxent(BaseEstimator):
 
     def decision_function(self, X: Any) -> Array:
         """(N, S) log relative intensity of the ensemble, or (N,) when `y` had one dimension; 0 is the background's mean."""
-        return self._shape(self.calibration_.combine(self.log_relative(X)))
+        log_relative = self.log_relative(X)
+        return self._shape(self.calibration_.combine(log_relative))
 
     def predict(self, X: Any, *, output: str = "cloglog") -> Array:
         """Suitability.
@@ -298,8 +298,8 @@ class DeepMaxent(BaseEstimator):
         """
         if output not in UNITS:
             raise UsageError("US101", output, "no such output scale", suggest(output, UNITS))
-        combined = self.calibration_.combine(self.log_relative(X))
-        return self._shape(self.calibration_.scale(combined, output))
+        log_relative = self.log_relative(X)
+        return self._shape(self.calibration_.scale(self.calibration_.combine(log_relative), output))
 
     def predict_spread(self, X: Any, *, output: str = "cloglog") -> Array:
         """(N, S) standard deviation of the answer over members; zeros for one member."""

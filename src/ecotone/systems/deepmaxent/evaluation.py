@@ -15,13 +15,9 @@ from ecotone.data.occurrences import read_occurrences, to_numbers
 from ecotone.data.raster_grid import crs_wkt, is_geographic
 from ecotone.data.rasters import RasterStack
 from ecotone.data.tables import read_table
-from ecotone.errors import InputError, suggest
-from ecotone.stats.bootstrap import bootstrap
-from ecotone.stats.evaluation import score_survey
-from ecotone.stats.ranking import auc, boyce
+from ecotone.errors import InputError, UsageError, suggest
 from ecotone.stats.splits import block_ids, random_folds, spatial_blocks
 from ecotone.systems.deepmaxent.background import site_log_weight
-from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
 
 if TYPE_CHECKING:
     from ecotone.systems.deepmaxent.config import Query
@@ -35,10 +31,11 @@ MIN_RECORDS = 8  # of a species, to be scored on held-out blocks
 
 @dataclass(frozen=True)
 class Points:
-    """Points to answer for: N positions, their covariates (N, P), and which are complete."""
+    """Points to answer for: N positions and their CRS, their covariates (N, P), and which are complete."""
 
     x: Array
     y: Array
+    crs: str
     values: Array
     valid: Array
 
@@ -52,7 +49,14 @@ def covariates_of(system: DeepMaxentSystem, covariates: list[Any], raster_crs: s
         if system.data is not None:
             stack = system.data.stack
         elif stored:
-            stack = RasterStack.open(stored["covariates"], assume_crs=stored.get("raster_crs"))
+            exclude = stored.get("exclude") or None
+            try:
+                stack = RasterStack.open(stored["covariates"], exclude=exclude, assume_crs=stored.get("raster_crs"))
+            except InputError as error:
+                if error.code != "IO101":
+                    raise
+                fix = "work in the folder the fit was started in, or pass --covariates"
+                raise InputError("IO101", error.where, "the rasters of fit are not found", fix) from None
         else:
             raise InputError("RA303", "covariates", "the model was fitted from data in memory", "pass --covariates")
     labels = [spec.name for spec in system.map_covariates() if spec.categorical]
@@ -62,15 +66,19 @@ def covariates_of(system: DeepMaxentSystem, covariates: list[Any], raster_crs: s
 def read_query(system: DeepMaxentSystem, query: Query) -> Points:
     """The points of a query with their covariates."""
     if query.points is None:
-        raise InputError("IO101", "points", "no table of points was given", "pass --points FILE")
-    records = read_occurrences(query.points, x=query.x, y=query.y, species=query.species, crs=query.crs)
+        raise UsageError("US105", "points", "no table of points was given", "pass one: --points FILE")
+    records = read_occurrences(query.points, x=query.x, y=query.y, species=query.species or "=points", crs=query.crs)
     stack = covariates_of(system, query.covariates, query.raster_crs)
     found = stack.sample(records.x, records.y, records.crs)
     if not found.valid.any():
         raise InputError(
-            "OC202", query.points, "no point lies on a valid cell of the rasters", "check coordinates and --crs"
+            "OC202", _named(query), "no point lies on a valid cell of the rasters", "check coordinates and --crs"
         )
-    return Points(records.x, records.y, found.values, found.valid)
+    return Points(records.x, records.y, records.crs, found.values, found.valid)
+
+
+def _named(query: Query) -> str:
+    return "table" if hasattr(query.points, "columns") else str(query.points)
 
 
 # ------------------------------------------------------------------------------------------------ cross-validation
@@ -79,7 +87,12 @@ def cross_validate(system: DeepMaxentSystem, ready: Prepared) -> Scores:
 
     A held-out presence is ranked against uniform cells of the held-out blocks ("auc") and, with several species, against
     the other held-out sites of the target group ("auc_target_group"), which does not reward knowing where people go.
+
+    Raises:
+        InputError: OC205 when there is too little to hold some back.
     """
+    from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
+
     estimator = system.estimator
     features = estimator.features_
     sites = Sites(
@@ -103,8 +116,8 @@ def cross_validate(system: DeepMaxentSystem, ready: Prepared) -> Scores:
                 members.append(Member(seed=77_000 + d, rows=rows, uniform_share=share))
                 held.append((name, folds == d))
     if not members:
-        raise InputError("OC205", "records", "too few sites for cross-validation", "add records")
-    network = train_stack(sites, members, system.config.resolved(), label="cross-validation")
+        raise InputError("OC205", "records", f"{len(ready.xy)} sites are too few for cross-validation", "add records")
+    network = train_stack(sites, members, system.config.resolved(), label="cross-validation", progress=system.progress)
     f = _predict(network, np.concatenate([sites.features, sites.uniform]))  # (D', K + U, S)
     tables = {name: _held_out(f, held, name, ready) for name in splits}
     enough = np.asarray(ready.counts.sum(0)).ravel() >= MIN_RECORDS
@@ -117,11 +130,16 @@ def cross_validate(system: DeepMaxentSystem, ready: Prepared) -> Scores:
             if metric == "auc_target_group" and len(ready.species) < 2:
                 continue
             kept = np.where(enough | (len(ready.species) == 1), values, np.nan)
-            metrics[metric + name] = _interval(kept, spread)
+            if np.isfinite(kept).any():
+                metrics[metric + name] = _interval(kept, spread)
             for j, row in enumerate(rows_out):
                 row[metric + name] = float(values[j])
     order = ("auc", "auc_target_group", "boyce", "auc_random", "auc_target_group_random", "boyce_random")
-    split = f"{FOLDS} folds of spatial blocks (random folds beside, suffix _random), species with {MIN_RECORDS} records or more"
+    if not metrics:
+        what = f"no species has the {MIN_RECORDS} records that cross-validation needs"
+        raise InputError("OC205", "records", what, "add records")
+    split = f"{FOLDS} folds of spatial blocks; suffix _random: {FOLDS} random folds of single sites"
+    split += f"; mean over species with {MIN_RECORDS} records or more" if len(ready.species) > 1 else ""
     return Scores({k: metrics[k] for k in order if k in metrics}, split, rows_out)
 
 
@@ -140,7 +158,9 @@ def _predict(network: Any, features: Array) -> Array:
 
 
 def _held_out(f: Array, held: list[tuple[str, Array]], name: str, ready: Prepared) -> dict[str, tuple[Array, Array]]:
-    """Metric -> (S,) mean over folds weighted by held-out records, and (S,) standard error over folds."""
+    """Metric -> (S,) mean over folds weighted by held-out records, and (S,) standard error over folds, nan for one."""
+    from ecotone.stats.ranking import auc, boyce
+
     present = ready.counts.toarray() > 0
     k, n_species = present.shape
     folds = [(d, mask) for d, (split, mask) in enumerate(held) if split == name]
@@ -166,7 +186,8 @@ def _held_out(f: Array, held: list[tuple[str, Array]], name: str, ready: Prepare
         v = np.where(known, values[m], 0.0)
         mean = np.divide((w * v).sum(0), total, out=np.full(n_species, np.nan), where=total > 0)
         var = np.divide((w * (v - mean) ** 2).sum(0), total, out=np.full(n_species, np.nan), where=total > 0)
-        found[m] = (mean, np.sqrt(var / np.maximum(known.sum(0) - 1, 1)))
+        others = known.sum(0) - 1
+        found[m] = (mean, np.sqrt(np.divide(var, others, out=np.full(n_species, np.nan), where=others > 0)))
     return found
 
 
@@ -174,48 +195,54 @@ def _interval(values: Array, spread: Array) -> Score:
     """Bootstrap over species; for one species two standard errors over folds."""
     if len(values) == 1:
         v, e = float(values[0]), float(spread[0])
-        return Score(v, v - 2 * e, min(v + 2 * e, 1.0), 1)
+        return Score(v, v - 2 * e, min(v + 2 * e, 1.0) if np.isfinite(e) else e, 1)
+    from ecotone.stats.bootstrap import bootstrap
+
     return bootstrap(values).to_score()
 
 
 # ------------------------------------------------------------------------------------------------ surveys
 def on_surveys(system: DeepMaxentSystem, query: Query) -> Scores:
     """Scores against a table of presences and absences, long or wide."""
+    from ecotone.stats.evaluation import score_survey
+
     info = read_table(query.points) if not hasattr(query.points, "columns") else None
     frame = query.points if info is None else info.frame
     if query.presence is not None:
         sites, labels = _long(system, query, frame)
+        query = query.model_copy(update={"points": sites, "x": "longitude", "y": "latitude", "species": None})
     else:
         sites, labels = _wide(system, query, frame)
-    points = read_query(system, query.model_copy(update={"points": sites}))
+        query = query.model_copy(update={"points": sites, "species": None})
+    points = read_query(system, query)
     surveyed: Array = np.asarray(np.isfinite(labels).any(0))
     species = tuple(s for s, there in zip(system.species, surveyed.tolist(), strict=True) if there)
     scores = system.estimator.calibration_.combine(
         system.estimator.log_relative(points.values[points.valid], unseen="baseline")
     )
     x, y = points.x[points.valid], points.y[points.valid]
-    blocks = block_ids(x, y, geographic=is_geographic(crs_wkt(query.crs or "EPSG:4326"))) if len(x) > 20 else None
+    blocks = block_ids(x, y, geographic=is_geographic(crs_wkt(points.crs))) if len(x) > 20 else None
     result = score_survey(scores[:, surveyed], labels[points.valid][:, surveyed], species, blocks=blocks)
     split = f"independent survey, {int(points.valid.sum())} sites; intervals from resampled spatial blocks"
     return Scores(result.summary(), split, result.rows())
 
 
 def _long(system: DeepMaxentSystem, query: Query, frame: Any) -> tuple[Any, Array]:
-    records = read_occurrences(frame, x=query.x, y=query.y, species=query.species, crs=query.crs)
     if query.presence not in frame.columns:
         raise InputError(
-            "OC201", query.points, f"has no column {query.presence!r}", suggest(str(query.presence), frame.columns)
+            "OC201", _named(query), f"has no column {query.presence!r}", suggest(str(query.presence), frame.columns)
         )
+    records = read_occurrences(frame, x=query.x, y=query.y, species=query.species, crs=query.crs)
     value = np.asarray(to_numbers(frame[query.presence])[0], dtype=float)
     position, row = np.unique(np.column_stack([records.x, records.y]), axis=0, return_inverse=True)
     labels = np.full((len(position), len(system.species)), np.nan)
     for j, name in enumerate(system.species):
         if name in records.names:
-            own = records.species == records.names.index(name)
-            labels[row[own], j] = value[own] > 0
+            own = (records.species == records.names.index(name)) & np.isfinite(value)
+            np.fmax.at(labels[:, j], row[own], value[own] > 0)  # seen on one visit is seen
     if not np.isfinite(labels).any():
         raise InputError(
-            "OC205", query.points, "holds none of the model's species", f"known: {', '.join(system.species[:8])}"
+            "OC205", _named(query), "holds none of the model's species", f"known: {', '.join(system.species[:8])}"
         )
     import pandas as pd
 
@@ -226,9 +253,10 @@ def _wide(system: DeepMaxentSystem, query: Query, frame: Any) -> tuple[Any, Arra
     there = [name in frame.columns for name in system.species]
     if not any(there):
         what = "has no 0/1 column named after a species of the model"
-        raise InputError("OC201", query.points, what, "or name the 0/1 column of a long table with --presence")
+        raise InputError("OC201", _named(query), what, "for a long table, name its 0/1 column: --presence COLUMN")
     labels = np.full((len(frame), len(system.species)), np.nan)
     for j, name in enumerate(system.species):
         if there[j]:
-            labels[:, j] = to_numbers(frame[name])[0]
+            value = np.asarray(to_numbers(frame[name])[0], dtype=float)
+            labels[:, j] = np.where(np.isfinite(value), value > 0, np.nan)
     return frame.drop(columns=[n for n, t in zip(system.species, there, strict=True) if t]), labels

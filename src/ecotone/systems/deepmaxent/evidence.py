@@ -33,11 +33,13 @@ def explain(system: DeepMaxentSystem, ready: Prepared, *, target: str | None, as
         system: Fitted.
         ready: Its training data.
         target: One species, or None for the most recorded ones.
-        ask: `output` is the scale of maps and curves.
+        ask: `output` is the scale of maps and curves; `species` says which are shown when there is no target.
     """
     records = np.asarray(ready.counts.sum(0)).ravel()
     if target is not None:
         shown = [system.species.index(target)]
+    elif ask.species:
+        shown = [system.species.index(name) for name in ask.species]
     else:
         shown = sorted(np.argsort(-records, kind="stable")[:MAX_SPECIES].tolist())
     picture = _Picture(ready)
@@ -186,7 +188,9 @@ def _leave_one_out(system: DeepMaxentSystem, ready: Prepared) -> Contributions:
     if train.sum() < 2 or train.all():
         train[:] = True
     members = [Member(seed=55_000, rows=np.flatnonzero(train), uniform_share=share, hidden=h) for h in hidden]
-    network = train_stack(sites, members, system.config.resolved(), label="leave one covariate out")
+    network = train_stack(
+        sites, members, system.config.resolved(), label="leaving one covariate out", progress=system.progress
+    )
     held = ~train if not train.all() else train
     gain = _gain(network, sites, held)  # (P + 1, S)
     loss = gain[0] - gain[1:]
@@ -238,26 +242,29 @@ def _extrapolation(system: DeepMaxentSystem, picture: _Picture) -> list[Evidence
         details=tuple((names[p], f"{100 * shares[p]:.1f} % of cells are outside by this covariate") for p in order[:8]),
         note="Outside the sampled range the answer is the network's guess. `ecotone map --extrapolation` writes the layer.",
     )
-    layers = picture.paint(np.column_stack([similarity, np.where(outside, decisive + 1, 0)]))
-    return [
+    found: list[Evidence] = [
         check,
         Overlay(
             title="Similarity to the sampled conditions",
-            weights=layers[:1],
+            weights=picture.paint(similarity[:, None]),
             names=("similarity",),
-            unit="% (negative: outside the sampled range)",
+            unit="%",
             extent=picture.extent,
-            note="Multivariate environmental similarity: 100 at the median of what was sampled, negative beyond its range.",
-        ),
-        Overlay(
-            title="Outside the sampled range, by covariate",
-            weights=layers[1:],
-            names=("outside by",),
-            extent=picture.extent,
-            legend={0: "inside", **{p + 1: names[p] for p in range(len(names))}},
-            note="Which covariate leaves its sampled range furthest.",
+            note="Multivariate environmental similarity: 100 at the median of what was sampled, negative outside its range.",
         ),
     ]
+    if outside.any():  # else there is nothing to show
+        found.append(
+            Overlay(
+                title="Outside the sampled range, by covariate",
+                weights=picture.paint(np.where(outside, decisive + 1, 0)[:, None].astype(float)),
+                names=("outside by",),
+                extent=picture.extent,
+                legend={0: "inside", **{p + 1: names[p] for p in sorted(order)}},
+                note="Which covariate leaves its sampled range furthest.",
+            )
+        )
+    return found
 
 
 def _effort(system: DeepMaxentSystem, ready: Prepared, picture: _Picture, shown: list[int]) -> list[Evidence]:
@@ -291,6 +298,7 @@ def _effort(system: DeepMaxentSystem, ready: Prepared, picture: _Picture, shown:
         [Member(seed=system.config.seed * 1000 + k, uniform_share=other) for k in range(2)],
         system.config.resolved(),
         label="the other background",
+        progress=system.progress,
     )
     features = system.estimator.features_.transform(picture.covariates, unseen="baseline")
     used = system.estimator.calibration_.combine(system.estimator.log_relative(picture.covariates, unseen="baseline"))

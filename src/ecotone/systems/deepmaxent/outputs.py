@@ -22,6 +22,7 @@ UNITS = {
     "cloglog": "1",
     "expected_count": "records per cell",
 }
+_LARGEST = 75.0  # far outside the background; its exponential fits into a float32 map, times many records
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Calibration:
 
     @classmethod
     def fit(cls, f: Array, weight: Array, records: Array, *, cells: float) -> Calibration:
-        """Calibrates on the background; thresholds are set by `with_thresholds`.
+        """Calibrates on the background; the two thresholds are left at minus infinity.
 
         Args:
             f: (M, K', S) log-intensity at background sites.
@@ -78,13 +79,14 @@ class Calibration:
 
     def scale(self, log_relative: Array, output: str) -> Array:
         """(..., N, S) log relative intensity -> the asked scale."""
+        log_relative = np.minimum(log_relative, _LARGEST)
         log_raw = log_relative - np.log(self.cells)
         if output == "relative":
             return np.exp(log_relative)
         if output == "raw":
             return np.exp(log_raw)
         if output == "cloglog":
-            return -np.expm1(-np.exp(np.minimum(self.entropy + log_raw, 50.0)))
+            return -np.expm1(-np.exp(self.entropy + log_raw))
         return self.records * np.exp(log_raw)
 
     def richness(self, log_relative: Array) -> Array:

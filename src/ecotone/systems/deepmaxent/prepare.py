@@ -5,6 +5,7 @@ Letters: K cells with records, S species, P covariates, U background cells.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,12 @@ from ecotone.data.cleaning import CleaningReport, clean
 from ecotone.data.occurrences import Occurrences, read_occurrences
 from ecotone.data.raster_grid import is_geographic
 from ecotone.data.rasters import RasterStack
-from ecotone.errors import InputError
+from ecotone.errors import EcotoneWarning, InputError
 from ecotone.systems.deepmaxent.background import thinning_weight
 from ecotone.systems.deepmaxent.config import Inputs
 
 Array = np.ndarray
+MAX_LABELS = 20
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def input_files(inputs: Inputs) -> list[Path]:
     files = [Path(inputs.occurrences)] if isinstance(inputs.occurrences, str | Path) else []
     for path in (*files, *([inputs.bias] if inputs.bias else [])):
         if not Path(path).is_file():
-            raise InputError("IO101", path, "not found", "check the path")
+            what = "is a folder, a file is needed" if Path(path).is_dir() else "not found"
+            raise InputError("IO101", path, what, "check the path")
     rasters = RasterStack.open(inputs.covariates, exclude=inputs.exclude or None, assume_crs=inputs.raster_crs).files
     return [*files, *rasters, *([Path(inputs.bias)] if inputs.bias else [])]
 
@@ -103,7 +106,7 @@ def prepare(inputs: Inputs, *, seed: int = 0) -> Prepared:
         seed: For the background draw.
 
     Raises:
-        InputError: Whatever the readers and the cleaning find.
+        InputError: Whatever the readers and the cleaning find; OC205 when all records lie in one cell.
     """
     stack = open_covariates(
         inputs.covariates, categorical=inputs.categorical, exclude=inputs.exclude, raster_crs=inputs.raster_crs
@@ -119,6 +122,11 @@ def prepare(inputs: Inputs, *, seed: int = 0) -> Prepared:
     column = np.searchsorted(present, kept.species)
     cell = np.asarray(kept.cell)
     cells, row = np.unique(cell, return_inverse=True)
+    if len(cells) < 2:
+        where = records.source or "records"
+        raise InputError(
+            "OC205", where, "all usable records lie in one raster cell", "a map needs records in two or more"
+        )
     amount = np.ones(len(cell)) if kept.count is None else np.nan_to_num(kept.count, nan=1.0)
     counts = sparse.csr_array((amount.astype(np.float32), (row, column)), shape=(len(cells), len(names)))
     counts.sum_duplicates()
@@ -127,6 +135,7 @@ def prepare(inputs: Inputs, *, seed: int = 0) -> Prepared:
 
     drawn = stack.valid_cells(inputs.background_cells, seed)
     background, _ = stack.at_cells(drawn)
+    _warn_labels(stack, np.concatenate([sites, background]))
     weight = stack.cell_area(drawn // stack.grid.width)
     if inputs.bias is not None:
         weight = weight * _effort(inputs, stack, drawn)
@@ -154,6 +163,18 @@ def prepare(inputs: Inputs, *, seed: int = 0) -> Prepared:
         is_geographic(stack.grid.crs),
         report,
     )
+
+
+def _warn_labels(stack: RasterStack, values: Array) -> None:
+    """Warns of whole-number rasters with few different values, which usually hold labels."""
+    for column, source in zip(values.T, stack.sources, strict=True):
+        if source.categorical or np.dtype(source.dtype).kind not in "iu":
+            continue
+        kinds = np.unique(column)
+        if 2 < len(kinds) <= MAX_LABELS and np.array_equal(kinds, np.rint(kinds)):
+            what = f"holds only {len(kinds)} different whole numbers and is taken as a quantity"
+            fix = f"if they are labels, add --categorical {source.name}"
+            warnings.warn(EcotoneWarning("RA308", source.name, what, fix), stacklevel=3)
 
 
 def _effort(inputs: Inputs, stack: RasterStack, cells: Array) -> Array:

@@ -1,27 +1,32 @@
-"""DeepMaxent from files to maps: data, preprocessing, evidence, saving. The learning is in `estimator.py`."""
+"""DeepMaxent from files to maps: data, preprocessing, evidence, saving. The learning is in `estimator.py`.
+
+What needs torch is imported where it is used, so that a command line with a typing error is answered at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from ecotone.contract import CovariateSpec, Evidence, MapProduct, Prediction, Scores, System
 from ecotone.data.features import FeatureMap
 from ecotone.data.rasters import RasterStack
-from ecotone.errors import InputError, IntegrityError, UsageError, suggest
+from ecotone.errors import EcotoneWarning, InputError, IntegrityError, UsageError, suggest
 from ecotone.explain.extrapolation import SampledConditions
 from ecotone.files.fingerprint import cache_key
 from ecotone.files.model_folder import read_model, write_model
-from ecotone.systems.deepmaxent import card, evaluation, evidence
+from ecotone.systems.deepmaxent import card
 from ecotone.systems.deepmaxent.background import BackgroundChoice
 from ecotone.systems.deepmaxent.config import LIMITS, Ask, Config, Inputs, Query
-from ecotone.systems.deepmaxent.estimator import DeepMaxent
-from ecotone.systems.deepmaxent.network import StackedNetwork, layer_sizes
-from ecotone.systems.deepmaxent.outputs import UNITS, Calibration
-from ecotone.systems.deepmaxent.prepare import Prepared, input_files, prepare
+
+if TYPE_CHECKING:
+    from ecotone.systems.deepmaxent.estimator import DeepMaxent
+    from ecotone.systems.deepmaxent.prepare import Prepared
 
 Array = np.ndarray
 
@@ -46,10 +51,13 @@ class DeepMaxentSystem(System):
     sampled: SampledConditions
     data: Prepared | None = None
     stored_inputs: dict[str, Any]
+    _told: frozenset[tuple[str, int]] = frozenset()
 
     # -------------------------------------------------------------------------------------------- fit
     def input_files(self, inputs: Any) -> list[Path]:
         """The files `fit` will read."""
+        from ecotone.systems.deepmaxent.prepare import input_files
+
         return input_files(inputs)
 
     def fit(self, data: Any, *, validation: Any = None, run: Any = None) -> Self:
@@ -62,7 +70,11 @@ class DeepMaxentSystem(System):
 
         Raises:
             InputError: For data that cannot be used; DA405 when target group is asked for but undefined.
+            UsageError: US104 for a device that is not there.
         """
+        from ecotone.systems.deepmaxent.estimator import DeepMaxent
+
+        _check_device(self.config.device)
         ready = self._prepare(data)
         options = self.config.model_dump()
         if ready.inputs.bias is not None and options["background"] in (None, "auto"):
@@ -85,7 +97,7 @@ class DeepMaxentSystem(System):
                 "data": cache_key(sites=ready.sites, counts=ready.counts.toarray(), background=ready.background),
                 **{key: str(value) for key, value in self.config.model_dump().items()},
             },
-            progress=run is not None,
+            progress=self.progress,
         )
         self._take(estimator, ready)
         return self
@@ -97,6 +109,8 @@ class DeepMaxentSystem(System):
         return float(ready.valid_cells) if chosen == "uniform" or (chosen == "auto" and alone) else None
 
     def _prepare(self, data: Any) -> Prepared:
+        from ecotone.systems.deepmaxent.prepare import Prepared, prepare
+
         if isinstance(data, Prepared):
             return data
         inputs = data if isinstance(data, Inputs) else Inputs.parse(data)
@@ -134,6 +148,8 @@ class DeepMaxentSystem(System):
         Raises:
             InputError: RA303 when the model was fitted from data in memory.
         """
+        from ecotone.systems.deepmaxent import evaluation
+
         return evaluation.covariates_of(self, [], None)
 
     # -------------------------------------------------------------------------------------------- predict
@@ -145,9 +161,12 @@ class DeepMaxentSystem(System):
             **ask: Fields of `Ask`.
 
         Returns:
-            Array named after the output scale, (N, S'), nan where a covariate is missing; x and y of the points; with
-            `spread` also its standard deviation over members.
+            Array named after the output scale, (N, S'), nan where a covariate is missing; x and y of the points; and what
+            `ask` adds.
         """
+        from ecotone.systems.deepmaxent import evaluation
+        from ecotone.systems.deepmaxent.outputs import UNITS
+
         asked = Ask.parse(ask)
         species = self._species_index(asked.species)
         arrays: dict[str, Array] = {}
@@ -157,18 +176,19 @@ class DeepMaxentSystem(System):
             points = evaluation.read_query(self, data if isinstance(data, Query) else Query.parse(data))
             arrays |= {"x": points.x, "y": points.y}
             values, valid = points.values, points.valid
-        n = len(values)
-        answer = np.full((n, len(species)), np.nan)
-        spread = np.full((n, len(species)), np.nan)
-        if valid.any():
-            member = self.estimator.log_relative(values[valid], unseen="baseline")
-            calibration = self.estimator.calibration_
-            answer[valid] = calibration.scale(calibration.combine(member), asked.output)[:, species]
-            spread[valid] = calibration.scale(member, asked.output).std(0)[:, species]
-        units = {asked.output: UNITS[asked.output]}
-        arrays[asked.output] = answer
-        if asked.spread:
-            arrays["spread"], units["spread"] = spread, UNITS[asked.output]
+        units = {}
+        products = self.map_products(**ask)
+        answers = self.window(values[valid], **ask) if valid.any() else [np.empty((0, len(p.bands))) for p in products]
+        for product, answer in zip(products, answers, strict=True):
+            name = product.suffix or asked.output
+            whole = np.full((len(values), answer.shape[1]), np.nan)
+            whole[valid] = answer
+            if name in ("top", "extrapolation-by"):
+                codes = np.nan_to_num(whole[:, 0], nan=-1.0).astype(int).tolist()
+                arrays[name] = np.array([product.legend.get(code, "") for code in codes], dtype=object)
+            else:
+                arrays[name] = whole[:, 0] if product.bands[0] not in self.species else whole
+                units[name] = UNITS[asked.output] if name == asked.output else product.unit
         return Prediction(arrays, units, tuple(self.species[j] for j in species))
 
     def _species_index(self, wanted: Sequence[str]) -> list[int]:
@@ -185,6 +205,8 @@ class DeepMaxentSystem(System):
 
     def map_products(self, **ask: Any) -> tuple[MapProduct, ...]:
         """Suitability, and whatever else was asked for."""
+        from ecotone.systems.deepmaxent.outputs import UNITS
+
         asked = Ask.parse(ask)
         names = tuple(self.species[j] for j in self._species_index(asked.species))
         unit = UNITS[asked.output]
@@ -212,6 +234,7 @@ class DeepMaxentSystem(System):
         """(N, P) covariates of valid pixels -> one (N, bands) array per product; categories never seen give the baseline."""
         asked = Ask.parse(ask)
         chosen = self._species_index(asked.species)
+        self._tell_unseen(covariates)
         calibration = self.estimator.calibration_
         member = self.estimator.log_relative(covariates, unseen="baseline")
         combined = calibration.combine(member)
@@ -230,6 +253,19 @@ class DeepMaxentSystem(System):
             results.append(np.where(similarity < 0, decisive + 1, 0)[:, None])
         return tuple(results)
 
+    def _tell_unseen(self, covariates: Array) -> None:
+        """Warns of labels that training did not know, once each."""
+        features = self.estimator.features_
+        for name, levels in features.levels.items():
+            column = covariates[:, features.covariates.index(name)]
+            odd = {(name, int(v)) for v in np.unique(column[~np.isin(column, levels)])} - self._told
+            if odd:
+                self._told |= odd
+                shown = ", ".join(str(v) for _, v in sorted(odd)[:8])
+                what = f"category {shown} was not seen in training, such cells get the answer of no category"
+                fix = f"check that {name} means the same as in fit, or fit with rasters that hold it"
+                warnings.warn(EcotoneWarning("DA402", name, what, fix), stacklevel=3)
+
     # -------------------------------------------------------------------------------------------- evidence
     def explain(self, data: Any = None, *, target: Any = None, **ask: Any) -> list[Evidence]:
         """Response curves, importance, extrapolation, effort.
@@ -239,6 +275,8 @@ class DeepMaxentSystem(System):
             target: A species, or None for all (curves then for the most recorded ones).
             **ask: Fields of `Ask`; `output` sets the scale of the curves.
         """
+        from ecotone.systems.deepmaxent import evidence
+
         ready = self.training_data() if data is None else self._prepare(data)
         if target is not None:
             self._species_index([target])
@@ -251,6 +289,8 @@ class DeepMaxentSystem(System):
             data: None for block-wise cross-validation on the training records (with a random split beside it); a `Query`
                 whose points hold presences and absences for an independent test.
         """
+        from ecotone.systems.deepmaxent import evaluation
+
         if data is None:
             return evaluation.cross_validate(self, self.training_data())
         return evaluation.on_surveys(self, data if isinstance(data, Query) else Query.parse(data))
@@ -289,6 +329,10 @@ class DeepMaxentSystem(System):
             InputError: IO101 for missing files.
             IntegrityError: IN101, IN102 for anything that is not a DeepMaxent model within the limits.
         """
+        from ecotone.systems.deepmaxent.estimator import DeepMaxent
+        from ecotone.systems.deepmaxent.network import StackedNetwork
+        from ecotone.systems.deepmaxent.outputs import Calibration
+
         stored = read_model(folder, cls.name, options=Config, limits=LIMITS, shapes=_shapes)
         system = cls(stored.config)
         cfg = system.config.resolved()
@@ -304,8 +348,8 @@ class DeepMaxentSystem(System):
             )
             calibration = Calibration.from_dict(pre["calibration"], members, len(species))
             system.sampled = SampledConditions.from_dict(pre["sampled"])
-            system.stored_inputs = dict(pre["inputs"])
-        except (InputError, KeyError, TypeError, ValueError):
+            system.stored_inputs = _expanded(pre["inputs"]) if pre["inputs"] else {}
+        except (InputError, KeyError, TypeError, ValueError, AttributeError, RuntimeError):
             raise IntegrityError(
                 "IN102", Path(folder) / "preprocessing.json", "is not consistent", "use the original folder"
             ) from None
@@ -332,6 +376,8 @@ class DeepMaxentSystem(System):
 
 def _shapes(config: dict[str, Any], preprocessing: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Tensor name -> shape the weights file must have."""
+    from ecotone.systems.deepmaxent.network import layer_sizes
+
     cfg = Config.parse(config).resolved()
     n_features = len(FeatureMap.from_dict(preprocessing["features"]).names)
     members = int(cfg.members or 1)
@@ -343,6 +389,14 @@ def _shapes(config: dict[str, Any], preprocessing: dict[str, Any]) -> dict[str, 
     return shapes
 
 
+def _check_device(device: str) -> None:
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UsageError("US104", "device", "there is no CUDA device that torch can use", "use device=auto or cpu")
+
+
 def _plain_inputs(inputs: Inputs) -> dict[str, Any]:
     """The inputs as JSON, empty when they were given in memory."""
     values = inputs.model_dump()
@@ -350,6 +404,20 @@ def _plain_inputs(inputs: Inputs) -> dict[str, Any]:
         return {}
     if not all(isinstance(c, str | Path) for c in values["covariates"]):
         return {}
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
-    plain["covariates"] = [str(c) for c in values["covariates"]]
+    plain = {k: _homeless(v) if isinstance(v, Path) else v for k, v in values.items()}
+    plain["occurrences"] = _homeless(values["occurrences"])
+    plain["covariates"] = [_homeless(c) for c in values["covariates"]]
     return plain
+
+
+def _homeless(path: str | Path) -> str:
+    """The path with ``~`` for the home folder, so that a model that is passed on names no user."""
+    with suppress(ValueError, RuntimeError):
+        return "~/" + Path(path).relative_to(Path.home()).as_posix()
+    return str(path)
+
+
+def _expanded(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored inputs with the home folder put back."""
+    there = {k: str(Path(v).expanduser()) for k in ("occurrences", "bias") if (v := inputs.get(k))}
+    return {**inputs, **there, "covariates": [str(Path(c).expanduser()) for c in inputs.get("covariates", [])]}
