@@ -60,9 +60,9 @@ pictures: $(VENV)/core.stamp
 
 # NCEAS and speed read the public NCEAS tables: `ecotone data get nceas` says how to get them.
 bench: $(VENV)/all.stamp
-	$(BIN)/python benchmarks/write_csv.py archipelago
-	$(BIN)/python benchmarks/write_csv.py nceas
-	$(BIN)/python benchmarks/write_csv.py speed
+	$(BIN)/ecotone bench archipelago --csv benchmarks/results/archipelago.csv
+	$(BIN)/ecotone bench nceas --csv benchmarks/results/nceas.csv
+	$(BIN)/ecotone bench speed --csv benchmarks/results/speed.csv
 	$(BIN)/python docs/generate.py
 
 clean:

@@ -262,21 +262,63 @@ def systems_block() -> str:
     return table(["method", "from", "to", "paper", "status"], rows)
 
 
-def nceas_rows() -> list[dict[str, Any]]:
-    """The committed rows, or none."""
-    path = RESULTS / "nceas.csv"
+def result_rows(name: str, *numbers: str) -> list[dict[str, Any]]:
+    """The committed rows of a benchmark with some columns as numbers, or none."""
+    path = RESULTS / f"{name}.csv"
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
         rows: list[dict[str, Any]] = list(csv.DictReader(file))
     for row in rows:
-        row["auc"], row["seconds"] = float(row["auc"] or "nan"), float(row["seconds"] or "nan")
+        row |= {key: float(row[key] or "nan") for key in numbers}
     return rows
+
+
+def archipelago_block() -> str:
+    """Correlation with the truth by bias and method, and DeepMaxent's lead."""
+    rows = result_rows("archipelago", "bias", "correlation")
+    if not rows:
+        return NOT_MEASURED + "\n"
+    import numpy as np
+
+    from ecotone.bench.archipelago import METHODS
+    from ecotone.stats.bootstrap import bootstrap, paired_bootstrap
+
+    lines = []
+    for bias in sorted({row["bias"] for row in rows}):
+        by = {m: np.array([r["correlation"] for r in rows if r["bias"] == bias and r["method"] == m]) for m in METHODS}
+        found = [bootstrap(by[m]) for m in METHODS]
+        lead = [paired_bootstrap(by["deepmaxent"], by[m]) for m in METHODS[2:]]
+        lines.append(
+            [f"{bias:g}", *(f"{i.estimate:.3f}" for i in found)]
+            + [f"{i.estimate:+.3f} [{i.low:+.3f}, {i.high:+.3f}]" for i in lead]
+        )
+    seeds = len({row["seed"] for row in rows})
+    commits = ", ".join(sorted({row["commit"] for row in rows}))
+    return (
+        table(["bias", *METHODS, *(f"lead over {m}" for m in METHODS[2:])], lines)
+        + f"\nSpearman correlation with the true log-intensity over all land cells, mean over the species of {seeds} worlds per "
+        + f"bias; brackets are 95 % intervals over species. Commit {commits}.\n"
+    )
+
+
+def speed_block() -> str:
+    """Both races."""
+    rows = result_rows("speed")
+    if not rows:
+        return NOT_MEASURED + "\n"
+    lines = [
+        [r["part"], r["seeds"], r["threads"], r.get("stacked_s") or r.get("ours_s"), r["plain_s"], r["ratio"]]
+        for r in rows
+    ]
+    commits = ", ".join(sorted({row["commit"] for row in rows}))
+    head = ["race", "seeds", "threads", "ours, s", "plain loop, s", "plain / ours"]
+    return table(head, lines) + f"\nOne run each, {rows[0]['hardware']}. Commit {commits}.\n"
 
 
 def nceas_block(*, regions: bool) -> str:
     """Mean AUC per method, with the difference to the published recipe."""
-    rows = nceas_rows()
+    rows = result_rows("nceas", "auc", "seconds")
     if not rows:
         return NOT_MEASURED + "\n"
     import numpy as np
@@ -320,6 +362,8 @@ BLOCKS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("README.md", "nceas", lambda: nceas_block(regions=False)),
     ("docs/index.md", "systems", systems_block),
     ("docs/explanation/measuring.md", "nceas", lambda: nceas_block(regions=True)),
+    ("docs/explanation/measuring.md", "archipelago", archipelago_block),
+    ("docs/explanation/measuring.md", "speed", speed_block),
 )
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_page,

@@ -1,7 +1,7 @@
 """What every system promises, whatever its method: the words all rooms above share.
 
 Holds no torch, no file access and no drawing. `System` is what a method implements; `Prediction` and `Scores` are what
-it returns; the `Evidence` classes say what an answer rests on; the protocols at the end are optional abilities.
+it returns; the `Evidence` classes say what an answer rests on. Optional abilities are in `ecotone.abilities`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -436,83 +436,3 @@ class System:
     def load(cls, folder: Path) -> Self:
         """Reads what `save` wrote; refuses anything else."""
         raise NotImplementedError
-
-
-# ------------------------------------------------------------------------------------------------ abilities
-@dataclass(frozen=True)
-class CovariateSpec:
-    """A raster band a model needs: its name, and the levels it may take when it is categorical."""
-
-    name: str
-    levels: tuple[int, ...] | None = None
-
-    @property
-    def categorical(self) -> bool:
-        """Whether the values are labels (nearest-neighbour resampling only)."""
-        return self.levels is not None
-
-
-@dataclass(frozen=True)
-class MapProduct:
-    """One output raster of a map: band names, dtype, nodata value and unit.
-
-    `suffix` is put between stem and ending of the output name; the main product has none.
-    """
-
-    bands: tuple[str, ...]
-    suffix: str = ""
-    dtype: str = "float32"
-    nodata: float = float("nan")
-    unit: str = "1"
-    legend: Mapping[int, str] = field(default_factory=dict)
-
-
-@runtime_checkable
-class Maps(Protocol):
-    """Ability to make maps pixel by pixel: the answer at a pixel depends on that pixel's covariates only."""
-
-    def map_covariates(self) -> tuple[CovariateSpec, ...]:
-        """What the map needs, in the model's order."""
-        ...
-
-    def map_products(self, **ask: Any) -> tuple[MapProduct, ...]:
-        """The rasters a map consists of, main product first."""
-        ...
-
-    def training_covariates(self) -> Any:
-        """The rasters of `fit` (`ecotone.data.rasters.RasterStack`), mapped when no others are given."""
-        ...
-
-    def window(self, covariates: Array, **ask: Any) -> tuple[Array, ...]:
-        """(N, P) float64 covariates of valid pixels -> one (N, bands) array per product."""
-        ...
-
-
-@runtime_checkable
-class Embeds(Protocol):
-    """Ability to turn observations into vectors."""
-
-    def embed(self, data: Any, **ask: Any) -> Prediction:
-        """Rows of embeddings."""
-        ...
-
-
-@runtime_checkable
-class ZeroShot(Protocol):
-    """Ability to score classes given as words."""
-
-    def classes(self, data: Any, names: Sequence[str], **ask: Any) -> Prediction:
-        """Scores per class."""
-        ...
-
-
-@runtime_checkable
-class Forecasts(Protocol):
-    """Ability to predict dates ahead."""
-
-    def forecast(self, data: Any, **ask: Any) -> Prediction:
-        """Dates with intervals."""
-        ...
-
-
-ABILITIES: dict[str, type] = {"map": Maps, "embed": Embeds, "zeroshot": ZeroShot, "forecast": Forecasts}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-FAST = "--epochs 2 --members 1 --width 16 --background-cells 500 --min-steps 0".split()
+FAST = ["--epochs", "2", "--members", "1", "--width", "16", "--background-cells", "500", "--min-steps", "0"]
 
 
 @dataclass(frozen=True)

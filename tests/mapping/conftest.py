@@ -7,7 +7,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from ecotone.contract import CovariateSpec, MapProduct
+from ecotone.abilities import CovariateSpec, MapProduct
 from ecotone.mapping.pixelwise import in_fixed_chunks
 
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.transform import Affine, from_origin
 
-from ecotone.contract import MapProduct
+from ecotone.abilities import MapProduct
 from ecotone.data.rasters import RasterStack
 from ecotone.errors import InputError, InterruptedRunError, UsageError
 from ecotone.mapping.view import read_map

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ecotone.abilities import Embeds
 from ecotone.cli.common import need_out, open_run, read_options, show_help, split, wants_help
 from ecotone.cli.options import read
 from ecotone.cli.screen import say
-from ecotone.contract import Embeds
 from ecotone.errors import UsageError
 
 USAGE = "ecotone embed RUN [inputs] --out FILE"

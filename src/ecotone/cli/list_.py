@@ -34,7 +34,7 @@ def run(tokens: list[str]) -> None:
         return
     if what != "systems":
         raise UsageError("US101", what, "nothing of this name to list", suggest(what, ["systems", "errors"]))
-    from ecotone.contract import ABILITIES
+    from ecotone.abilities import ABILITIES
     from ecotone.registry import SYSTEMS, system_class
 
     rows = []

@@ -19,7 +19,7 @@ import typer
 
 from ecotone import __version__
 from ecotone.cli.screen import say
-from ecotone.errors import EcotoneError, EcotoneWarning, UsageError, suggest
+from ecotone.errors import EcotoneError, EcotoneWarning, InterruptedRunError, UsageError, suggest
 
 # threads that wait for each other must not burn the cores that other programs need; read when torch is first imported
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -58,7 +58,12 @@ def _verb(name: str, text: str) -> None:
     @app.command(name, help=text, short_help=text.partition(": ")[0], context_settings=_REST)
     def run(context: typer.Context) -> int | None:
         module = import_module(f"ecotone.cli.{name if name != 'list' else 'list_'}")
-        return module.run(list(context.args))
+        try:
+            return module.run(list(context.args))
+        except KeyboardInterrupt:  # before typer makes an exit status of its own of it
+            raise InterruptedRunError(
+                "ST101", f"ecotone {name}", "interrupted", "run the same command again to go on"
+            ) from None
 
 
 for _name, _text in VERBS.items():
@@ -82,8 +87,6 @@ def main(arguments: list[str] | None = None) -> int:
             return _run(arguments)
         except EcotoneError as error:
             return _failed(f"error[{error.code}]: {error}", error.exit_status, debug)
-        except KeyboardInterrupt:
-            return _failed("error[ST101]: ecotone: interrupted - run the same command again to go on", 6, debug)
         except MemoryError:
             text = "error[ST104]: ecotone: out of memory - use smaller windows, batches or fewer cells"
             return _failed(text, 6, debug)

@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from ecotone.abilities import Maps
 from ecotone.cli.common import need_out, open_run, read_options, show_help, split, wants_help
 from ecotone.cli.options import RunOptions, read
 from ecotone.cli.screen import say
-from ecotone.contract import Maps, Options
+from ecotone.contract import Options
 from ecotone.errors import EcotoneError, EcotoneWarning, UsageError
 
 USAGE = "ecotone map RUN [--covariates RASTERS] --out MAP.tif"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ecotone.abilities import ZeroShot
 from ecotone.cli.common import need_out, open_run, read_options, show_help, split, wants_help
 from ecotone.cli.options import read
 from ecotone.cli.screen import say
-from ecotone.contract import Options, ZeroShot
+from ecotone.contract import Options
 from ecotone.errors import UsageError
 
 USAGE = 'ecotone zeroshot RUN [inputs] --classes "a,b" --out FILE'

@@ -109,11 +109,7 @@ def points_of(
     missing = np.asarray(geometry.isna() | geometry.is_empty, dtype=bool)
     there = gpd.GeoSeries(geometry[~missing])
     kinds = set(there.geom_type)
-    if (
-        "MultiPoint" in kinds
-        and kinds <= {"MultiPoint", "Point"}
-        and bool((there.count_coordinates() == 1).all())
-    ):
+    if "MultiPoint" in kinds and kinds <= {"MultiPoint", "Point"} and bool((there.count_coordinates() == 1).all()):
         geometry = gpd.GeoSeries(shapely.get_geometry(geometry.to_numpy(), 0), index=geometry.index, crs=geometry.crs)
         kinds = {"Point"}
     if kinds - {"Point"}:

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ecotone.contract import CovariateSpec, Grid
+from ecotone.abilities import CovariateSpec
+from ecotone.contract import Grid
 from ecotone.data import raster_grid
 from ecotone.data.raster_align import Alignment, Places, read_aligned
 from ecotone.data.raster_find import check_unique, find_rasters, match, pick, rename
@@ -227,6 +228,8 @@ class RasterStack:
         cells = np.asarray(cells, dtype=np.int64)
         values = np.full((len(cells), len(self.sources)), np.nan)
         valid = np.zeros(len(cells), dtype=bool)
+        if not len(cells):
+            return values, valid
         row, col = np.divmod(cells, self.grid.width)
         across = -(-self.grid.width // _LOOKUP)
         block = np.where(cells >= 0, row // _LOOKUP * across + col // _LOOKUP, -1)

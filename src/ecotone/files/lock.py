@@ -97,7 +97,12 @@ class FolderLock:
                     f"process {holder['pid']} on {holder['host']} is working on it",
                     f"wait for it, choose another --out, or remove {self.path} if that process is gone",
                 )
-            _write(handle, record)
+            try:
+                _write(handle, record)
+            except OSError:
+                with suppress(OSError):
+                    self.path.unlink()  # or it would name this process as holder
+                raise
         except OSError as error:
             raise write_problem(self.path, error) from error
         finally:

@@ -203,12 +203,12 @@ class RunFolder:
         self.update(maps=[*kept, {"path": place, "title": title or Path(path).stem}])
 
     def write_scores(self, scores: Scores) -> None:
-        """Writes scores.json and repeats the metrics in the record."""
+        """Writes scores.json and repeats the metrics in the record, in place of those of an earlier evaluation."""
         metrics = {name: _score_row(score) for name, score in scores.metrics.items()}
         rows = [dict(row) for row in scores.rows]
         write_json(self.scores_path, {"format": _FORMAT, "split": scores.split, "metrics": metrics, "rows": rows})
         if self.record_path.is_file():
-            self.update(metrics=metrics)
+            write_json(self.record_path, {**self.record, "metrics": metrics})
 
     def read_scores(self) -> Scores | None:
         """What `write_scores` wrote; None when there is nothing.

@@ -60,7 +60,7 @@ def with_running_partition(
     *,
     records: Tensor | None = None,
     log_scale: float = 0.0,
-    momentum: float = 0.9,
+    momentum: float = 0.98,
 ) -> tuple[Tensor, Tensor]:
     """The loss with a remembered normaliser, whose bias does not grow as the batch shrinks.
 

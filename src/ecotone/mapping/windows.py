@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ecotone.contract import MapProduct, Maps
+from ecotone.abilities import MapProduct, Maps
 from ecotone.data.raster_grid import Window
 from ecotone.data.rasters import RasterStack
 from ecotone.errors import InputError, UsageError

@@ -27,7 +27,8 @@ from rasterio.transform import Affine
 from rasterio.windows import Window as PixelWindow
 
 from ecotone import __version__
-from ecotone.contract import Grid, MapProduct
+from ecotone.abilities import MapProduct
+from ecotone.contract import Grid
 from ecotone.data.raster_grid import Window
 from ecotone.data.raster_open import open_raster, quiet_gdal
 from ecotone.errors import EcotoneError, InputError, InterruptedRunError, UsageError

@@ -164,10 +164,7 @@ def _by_topic(blocks: Sequence[Block]) -> list[dict[str, Any]]:
 
 def _score_tiles(run: RunFolder, record: dict[str, Any]) -> list[dict[str, Any]]:
     scores = run.read_scores()
-    metrics: dict[str, Any] = dict(scores.metrics) if scores else {}
-    for name, value in (record.get("metrics") or {}).items():
-        if name not in metrics:
-            metrics[str(name)] = value
+    metrics: dict[str, Any] = dict(scores.metrics) if scores else dict(record.get("metrics") or {})
     tiles = []
     for name, value in metrics.items():
         if isinstance(value, dict):

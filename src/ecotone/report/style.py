@@ -44,7 +44,8 @@ def class_colours(n: int) -> list[str]:
     from matplotlib.colors import hsv_to_rgb, to_hex
 
     shades = ((0.75, 0.85), (0.45, 0.95), (0.85, 0.55))
-    return [to_hex(hsv_to_rgb((i * 0.618034 % 1.0, *shades[i % 3]))) for i in range(n)]
+    rgb = (hsv_to_rgb((i * 0.618034 % 1.0, *shades[i % 3])) for i in range(n))
+    return [to_hex(tuple(colour.tolist())) for colour in rgb]
 
 
 _RC: dict[Any, Any] = {

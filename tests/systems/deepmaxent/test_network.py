@@ -220,3 +220,28 @@ def test_ten_stacked_networks_are_ten_plain_ones_in_float64():
         members=10, sites=300, batch=60, steps=60, species=6, width=24, dtype=torch.float64, adam={"fused": True}
     )
     assert gap < 1e-9
+
+
+# ------------------------------------------------------------------------------------------- prediction
+@pytest.mark.parametrize(
+    ("features", "width", "blocks", "species"),
+    [(7, 8, 1, 1), (15, 250, 2, 2), (1, 250, 2, 5), (30, 0, 0, 3), (5, 3, 1, 20), (26, 128, 2, 1), (16, 32, 1, 2)],
+)
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_row_of_the_rounded_network_does_not_depend_on_its_place(features, width, blocks, species, members):
+    """The unrounded network fails this for most of these sizes, in the last bit."""
+    net = StackedNetwork(features, species, width=width, blocks=blocks, seeds=range(members))
+    wide = net.rounded()
+    x = torch.randn(1024, features, generator=torch.Generator().manual_seed(0))
+    padded = nn.functional.pad(x, (0, wide.features - features))
+    with torch.inference_mode():
+        answer = wide(padded)
+        torch.testing.assert_close(answer, net(x), rtol=1e-5, atol=1e-5)
+        for shift in (1, 3, 500):
+            assert torch.equal(wide(padded.roll(shift, 0)), answer.roll(shift, 1))
+
+
+def test_rounding_keeps_the_mask():
+    net, x, _, _ = draw(hidden=True)
+    wide = net.rounded()
+    torch.testing.assert_close(wide(nn.functional.pad(x, (0, 16 - F))), net(x))

@@ -259,11 +259,14 @@ class DeepMaxent(BaseEstimator):
 
     # -------------------------------------------------------------------------------------------- use
     def _raw(self, features: Array) -> Array:
-        """(N, F) features -> (M, N, S) f; every call of the network has the same shape, so a row's answer is its own."""
+        """(N, F) features -> (M, N, S) f; calls of one shape on rounded sizes, so that a row's answer is its own."""
+        network = self.network_.rounded()
+        extra = network.features - features.shape[1]
 
         def run(rows: Array) -> Array:
             with torch.inference_mode():
-                return self.network_(torch.from_numpy(rows)).transpose(0, 1).numpy()  # (rows, M, S)
+                padded = torch.nn.functional.pad(torch.from_numpy(rows), (0, extra))
+                return network(padded).transpose(0, 1).numpy()  # (rows, M, S)
 
         return in_fixed_chunks(run, features).transpose(1, 0, 2)
 
@@ -296,13 +299,13 @@ class DeepMaxent(BaseEstimator):
         Returns:
             (N, S), or (N,) when `y` had one dimension.
         """
-        if output not in UNITS:
-            raise UsageError("US101", output, "no such output scale", suggest(output, UNITS))
+        _check_output(output)
         log_relative = self.log_relative(X)
         return self._shape(self.calibration_.scale(self.calibration_.combine(log_relative), output))
 
     def predict_spread(self, X: Any, *, output: str = "cloglog") -> Array:
         """(N, S) standard deviation of the answer over members; zeros for one member."""
+        _check_output(output)
         log_relative = self.log_relative(X)
         return self._shape(self.calibration_.scale(log_relative, output).std(0))
 
@@ -360,6 +363,11 @@ def as_counts(y: Any, n_sites: int, n_species: int | None) -> sparse.csr_array:
     counts.eliminate_zeros()
     counts.sum_duplicates()
     return counts
+
+
+def _check_output(output: str) -> None:
+    if output not in UNITS:
+        raise UsageError("US101", output, "no such output scale", suggest(output, UNITS))
 
 
 def _warn(problem: EcotoneWarning) -> None:

@@ -15,6 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
+
+_ROUND = 16
 
 
 class StackedNetwork(nn.Module):
@@ -83,6 +86,29 @@ class StackedNetwork(nn.Module):
         weight, bias = layers[-1]
         return torch.baddbmm(bias.unsqueeze(1), h, weight.transpose(1, 2))
 
+    @torch.no_grad()
+    def rounded(self) -> StackedNetwork:
+        """The same function with sizes rounded up by zeros, for prediction: `features` a multiple of 16, and so `width`.
+
+        Matrix products over inner sizes that are no multiple of the vector length sum the rows of a chunk in different
+        orders, so that a site's last bit would depend on its place in the chunk. Zeros change no sum.
+
+        Returns:
+            A network on the same device; its input has zeros in the columns beyond this one's `features`.
+        """
+        wide = StackedNetwork(
+            _rounded(self.features),
+            self.species,
+            width=_rounded(self.width),
+            blocks=self.blocks,
+            seeds=range(self.members),
+            input_mask=None if self.input_mask is None else pad(self.input_mask, (0, -self.features % _ROUND)),
+        ).to(self.weights[0])
+        for mine, its in zip(self.parameters(), wide.parameters(), strict=True):
+            its.zero_()
+            its[tuple(slice(n) for n in mine.shape)] = mine
+        return wide.eval()
+
     def fused_loss(
         self,
         features: Tensor,
@@ -107,6 +133,10 @@ class StackedNetwork(nn.Module):
             features = features * self.input_mask.unsqueeze(1)
         parameters = [p for pair in zip(self.weights, self.biases, strict=True) for p in pair]
         return _Fused.apply(features, counts, log_weight, species_weight, masks, *parameters)
+
+
+def _rounded(size: int) -> int:
+    return size + -size % _ROUND
 
 
 def layer_sizes(features: int, species: int, width: int, blocks: int) -> list[tuple[int, int]]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from ecotone.contract import CovariateSpec, Evidence, MapProduct, Prediction, Scores, System
+from ecotone.abilities import CovariateSpec, MapProduct
+from ecotone.contract import Evidence, Prediction, Scores, System
 from ecotone.data.features import FeatureMap
 from ecotone.data.rasters import RasterStack
 from ecotone.errors import EcotoneWarning, InputError, IntegrityError, UsageError, suggest
