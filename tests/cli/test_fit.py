@@ -141,7 +141,7 @@ def test_what_is_odd_but_usable_is_warned_about_and_recorded(world, ecotone, tmp
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert {w["code"] for w in record["warnings"]} == ended.warned
     stored = json.loads((tmp_path / "run" / "preprocessing.json").read_text())
-    assert "tree_cover" not in json.dumps(stored["features"]["kinds"] if "kinds" in stored["features"] else "")
+    assert stored["features"]["constant"] == ["tree_cover"]
     assert "tree_cover" in (tmp_path / "run" / "card.md").read_text()
     assert ecotone("map", tmp_path / "run", "--out", tmp_path / "map.tif").status == 0
 

@@ -36,7 +36,7 @@ def test_a_map_is_a_geotiff_that_says_what_it_is(world, ecotone, run, tmp_path):
         assert source.tags()["ECOTONE_MODEL"] == model_id(run) and source.tags()["ECOTONE_SYSTEM"] == "deepmaxent"
         values, land = source.read(), np.isfinite(grid.read(1))
     assert (np.isfinite(values) == land).all() and values[:, land].min() >= 0 and values[:, land].max() <= 1
-    assert [m["title"] for m in json.loads((run / "run.json").read_text())["maps"]] == ["map"]
+    assert json.loads((run / "run.json").read_text())["maps"][-1] == {"path": "../map.tif", "title": "map"}
 
 
 def test_the_window_changes_no_bit(ecotone, fitted, tmp_path):

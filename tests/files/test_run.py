@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -176,9 +177,17 @@ def test_closing_records_how_it_ended_and_lets_the_error_through(work, error, st
 
 def test_one_writer_at_a_time(work):
     run = RunFolder("r")
-    with run.lock(), pytest.raises(InterruptedRunError) as caught, RunFolder("r").lock():
-        pass
+
+    def other():
+        with RunFolder("r").lock():
+            pass
+
+    with run.lock(), ThreadPoolExecutor(1) as second, pytest.raises(InterruptedRunError) as caught:
+        second.submit(other).result()
     assert caught.value.code == "ST103"
+    with run.lock(), run.lock():  # the thread that holds it may ask again, as training inside a fit does
+        assert (run.path / ".lock").exists()
+    assert not (run.path / ".lock").exists()
     assert begin(run) is False
 
 

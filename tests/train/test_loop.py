@@ -293,11 +293,16 @@ def test_devices_that_are_not_there(options, code):
 def test_a_folder_has_one_writer(tmp_path):
     task, codes = TinyTask(), []
 
+    def intrude():
+        with pytest.raises(InterruptedRunError) as caught:
+            fit(TinyTask(), tiny_plan(), tmp_path)
+        codes.append(caught.value.code)
+
     def second(step):
         if step == 3:
-            with pytest.raises(InterruptedRunError) as caught:
-                fit(TinyTask(), tiny_plan(), tmp_path)
-            codes.append(caught.value.code)
+            other = threading.Thread(target=intrude)
+            other.start()
+            other.join()
 
     task.at_step = second
     fit(task, tiny_plan(epochs=1), tmp_path)

@@ -51,7 +51,7 @@ def linear(**options):
     return DeepMaxent(**given | {"epochs": 700} | options)
 
 
-@pytest.mark.parametrize(("kinds", "decay", "gap"), [(("linear",), 1e-4, 1e-6), (KINDS, 1e-3, 3e-4)])
+@pytest.mark.parametrize(("kinds", "decay", "gap"), [(("linear",), 1e-4, 1e-6), (KINDS, 1e-3, 1e-3)])
 def test_reaches_the_optimum_of_an_independent_solver(world, kinds, decay, gap):
     x, y = world
     model = linear(features=kinds, hinges=5, weight_decay=decay).fit(x, y)
@@ -61,7 +61,7 @@ def test_reaches_the_optimum_of_an_independent_solver(world, kinds, decay, gap):
     for j in range(4):
         assert np.corrcoef(own[:, j], f[:, j])[0, 1] > 0.999
     reached = objective(model.network_.weights[0][0].detach().double().numpy().T.ravel())[0]
-    assert -1e-7 <= reached - value < gap
+    assert -1e-6 <= reached - value < gap
 
 
 def test_small_batches_reach_it_with_the_full_or_remembered_normaliser(world):

@@ -245,3 +245,12 @@ def test_rounding_keeps_the_mask():
     net, x, _, _ = draw(hidden=True)
     wide = net.rounded()
     torch.testing.assert_close(wide(nn.functional.pad(x, (0, 16 - F))), net(x))
+
+
+@pytest.mark.realdata
+def test_the_published_recipe_on_canada_is_the_plain_loop(data_folder):
+    from ecotone.bench.jobs import nceas_jobs
+    from ecotone.bench.speed import Options, weight_gap
+
+    (job,) = nceas_jobs(data_folder / "nceas", ("CAN",))
+    assert weight_gap(job, Options(seeds=3, threads=1)) <= 1e-4
