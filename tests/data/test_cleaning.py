@@ -195,7 +195,7 @@ def test_report_as_table_line_and_evidence():
     assert frame["rule"].tolist() == ["missing coordinates", "outside rasters"]
     assert report.summary().startswith("6 of 8 records kept, 1 species (1 set aside: missing coordinates")
     checks = report.to_checks()
-    assert checks[0].measured == pytest.approx(6 / 8)
+    assert checks[0].measured == pytest.approx(75.0)
     assert len(checks) == 3
     assert checks[1].details[0][1].startswith("row 8")
 

@@ -184,7 +184,7 @@ def test_many_targets_are_grouped_and_kept_small(tmp_path, build):
             Check(title="Effort", claim="small", measured=0.1, verdict="pass", target=f"Species {i}"),
         )
     ]
-    run = build(tmp_path / "r", [*items, Check(title="Whole model", claim="c", measured=1.0)])
+    run = build(tmp_path / "r", [*items, Check(title="Whole model", claim="c", measured=1.0, bound=0.5)])
     text = write_report(run.path, max_figures=6).read_text()
     page = Page(text)
     assert len(page.of("svg")) == 6

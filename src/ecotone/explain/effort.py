@@ -57,7 +57,7 @@ def record_density(xy: Array, extent: tuple[float, float, float, float], land: A
     return Overlay(
         title="Sampling effort: sites with records",
         weights=picture[None],
-        names=("log10(1 + sites per coarse cell)",),
+        names=("sites per coarse cell",),
         unit="log10(1 + sites)",
         extent=extent,
         points=xy,

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from ecotone.contract import Check, Contributions, Curve, Evidence, Gallery, Overlay, Passages
 from ecotone.files.evidence import csv_text
 from ecotone.report.figures import VERDICTS, measured_text
-from ecotone.report.style import number
+from ecotone.report.style import number, pretty_unit
 from ecotone.report.svg import evidence_svg
 
 if TYPE_CHECKING:
@@ -34,15 +34,17 @@ TOPICS: dict[str, str] = {
 }
 """Sections of evidence in the order in which they are read."""
 
-WIDE_TOPICS = frozenset({"maps", "importance", "examples", "extrapolation"})
+WIDE_TOPICS = frozenset({"maps", "importance", "examples", "extrapolation", "effort"})
 
 _BY_KIND: dict[type[Evidence], str] = {
     Overlay: "maps", Curve: "responses", Contributions: "importance", Gallery: "examples", Passages: "examples",
     Check: "checks",
 }  # fmt: skip
 _BY_TITLE = {
-    "extrapolation": re.compile(r"extrapolat|novel|\bmess\b|applicab|training range|clamp", re.IGNORECASE),
-    "effort": re.compile(r"effort|sampling bias|observer", re.IGNORECASE),
+    "extrapolation": re.compile(
+        r"extrapolat|novel|\bmess\b|applicab|(training|sampled) (range|conditions)|clamp", re.IGNORECASE
+    ),
+    "effort": re.compile(r"effort|sampling bias|observer|\bbackground\b", re.IGNORECASE),
 }
 
 
@@ -115,7 +117,7 @@ def topic_of(evidence: Evidence) -> str:
     return next((topic for kind, topic in _BY_KIND.items() if isinstance(evidence, kind)), "checks")
 
 
-def build_block(evidence: Evidence, budget: Budget, *, file: str = "", depth: int = 0) -> Block:
+def build_block(evidence: Evidence, budget: Budget, *, file: str = "", depth: int = 0, within: str = "") -> Block:
     """Draws and tabulates one piece of evidence, with what is nested in it.
 
     Args:
@@ -123,11 +125,12 @@ def build_block(evidence: Evidence, budget: Budget, *, file: str = "", depth: in
         budget: What the page may still take.
         file: Its CSV relative to the page, named where the table itself does not fit.
         depth: How deep it is nested.
+        within: The target that the surroundings name already, so that titles need not.
     """
     name = re.sub(r"[^\w-]+", "-", f"{evidence.title}-{evidence.target}".strip("-"))[:60].strip("-") or "evidence"
     return Block(
         kind=evidence.kind,
-        title=evidence.title,
+        title=short_title(evidence.title, within),
         note=evidence.note,
         target=evidence.target,
         exact=evidence.exact,
@@ -140,6 +143,12 @@ def build_block(evidence: Evidence, budget: Budget, *, file: str = "", depth: in
         check=_check(evidence) if isinstance(evidence, Check) else {},
         passages=_passages(evidence) if isinstance(evidence, Passages) else (),
     )
+
+
+def short_title(title: str, target: str) -> str:
+    """The title without a target in front."""
+    rest = title.removeprefix(f"{target}: ") if target else title
+    return rest[:1].upper() + rest[1:] if rest != title else title
 
 
 def build_table(frame: pd.DataFrame, budget: Budget, *, name: str, file: str = "", rows: int = MAX_ROWS) -> Table:
@@ -177,11 +186,13 @@ def _children(evidence: Evidence, budget: Budget, depth: int) -> Iterable[tuple[
 
 
 def _check(check: Check) -> dict[str, Any]:
+    plain = check.verdict == "note" and np.isnan(check.bound)  # tells a number, judges nothing
+    unit = pretty_unit(check.unit)
     return {
         "claim": check.claim,
-        "verdict": check.verdict,
-        "word": VERDICTS[check.verdict],
-        "measured": measured_text(check),
+        "verdict": "info" if plain else check.verdict,
+        "word": "info" if plain else VERDICTS[check.verdict],
+        "measured": f"{number(check.measured)} {unit}".rstrip() if plain else measured_text(check),
         "details": check.details,
     }
 

@@ -39,7 +39,8 @@ def draw(evidence: Evidence, *, size: tuple[float, float] | None = None) -> Figu
     for kind, drawing in _DRAWINGS.items():
         if isinstance(evidence, kind):
             with style.house_style():
-                figure = Figure(figsize=size or _size(evidence), layout="constrained")
+                layout = "compressed" if isinstance(evidence, Overlay) else "constrained"
+                figure = Figure(figsize=size or _size(evidence), layout=layout)
                 FigureCanvasAgg(figure)
                 drawing(figure, evidence)
             return figure
@@ -61,7 +62,8 @@ def _draw_curve(figure: Figure, curve: Curve) -> None:
     _value_limits(ax, [y, lower, upper, *curve.references.values()], ratio=curve.y_unit in ("", "1"))
     style.quiet_grid(ax)
     if curve.references:
-        ax.legend(loc="best", handlelength=1.6, labelcolor=MUTED)
+        place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.3}
+        ax.legend(**place, handlelength=1.6, labelspacing=0.25, labelcolor=MUTED)
 
 
 def _continuous(ax: Axes, curve: Curve, y: np.ndarray, lower: np.ndarray | None, upper: np.ndarray | None) -> None:
@@ -154,7 +156,8 @@ def _draw_contributions(figure: Figure, terms: Contributions) -> None:
     ax.set_yticks(place, labels)
     ax.tick_params(axis="y", length=0, labelcolor=INK)
     ax.spines["left"].set_visible(False)
-    ax.set_xlabel(with_unit("contribution" if terms.additive else "importance", terms.unit))
+    what = "contribution" if terms.additive else "importance"
+    ax.set_xlabel(with_unit(what, terms.unit) if " " not in terms.unit else terms.unit)  # a phrase speaks for itself
     ax.xaxis.set_major_locator(MaxNLocator(5))
     style.quiet_grid(ax, "x")
 
@@ -231,7 +234,7 @@ def _size(evidence: Evidence) -> tuple[float, float]:
         return 1.15 * min(count, 6) + 0.1, 1.5 * -(-count // 6)
     if isinstance(evidence, Passages):
         return 7.0, 0.8 + 0.44 * min(len(evidence.sentences), 12)
-    return (4.6, 0.9) if isinstance(evidence, Check) else (3.5, 2.55)
+    return (4.6, 0.9) if isinstance(evidence, Check) else (3.5, 2.75)
 
 
 def _overlay_size(overlay: Overlay) -> tuple[float, float]:

@@ -63,8 +63,10 @@ def draw_overlay(figure: Figure, overlay: Overlay) -> None:
             ax.set_title(textwrap.shorten(overlay.names[k], 30, placeholder="…"), color=INK)
         if columns > 1:
             ax.label_outer()
+            ax.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
     if overlay.legend:
-        keys = sorted(overlay.legend)[:20]
+        there = {int(v) for layer in layers for v in np.unique(layer[np.isfinite(layer)])}
+        keys = [key for key in sorted(overlay.legend) if key in there][:20]
         patches = [Patch(facecolor=cmap(norm(key)), label=str(overlay.legend[key])) for key in keys]
         figure.legend(handles=patches, loc="outside right center", labelcolor=INK, handlelength=1.1)
     elif shown is not None:

@@ -10,6 +10,7 @@ import csv
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from ecotone.contract import Curve, Evidence, Score
 from ecotone.errors import EcotoneError, InputError
@@ -30,6 +31,7 @@ from ecotone.registry import SYSTEMS
 from ecotone.report.blocks import TOPICS, WIDE_TOPICS, Block, Budget, build_block, rows_table
 from ecotone.report.maps import recorded_maps
 from ecotone.report.markdown import to_html
+from ecotone.report.metrics import BESIDE, label, meaning
 from ecotone.report.style import number
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -67,7 +69,12 @@ def page_context(run: RunFolder, budget: Budget) -> dict[str, Any]:
     targets = list(dict.fromkeys(item.target for item in evidence if item.target))
     many = len(targets) > 1
     shared = [build_block(item, budget) for item in maps]
-    shared += [build_block(e, budget, file=f) for e, f in zip(evidence, files, strict=True) if not (many and e.target)]
+    alone = targets[0] if len(targets) == 1 else ""
+    shared += [
+        build_block(e, budget, file=f, within=alone)
+        for e, f in zip(evidence, files, strict=True)
+        if not (many and e.target)
+    ]
     groups = _groups(evidence, files, targets[:MAX_TARGETS], budget) if many else []
     name = run.path.resolve().name
     blocks = [*shared, *(block for group in groups for block in group["blocks"])]
@@ -91,7 +98,9 @@ def page_context(run: RunFolder, budget: Budget) -> dict[str, Any]:
         "card": _card(run),
         "problems": problems,
         "facts": _facts(record),
-        "command": " ".join(_quoted(part) for part in record["command"]),
+        "command": _command(record["command"]),
+        "files": _files(record),
+        "settings": _settings(record),
         "left_out": budget.left_out,
     }
 
@@ -99,7 +108,17 @@ def page_context(run: RunFolder, budget: Budget) -> dict[str, Any]:
 @cache
 def environment() -> Environment:
     """The templates, with escaping on."""
-    return Environment(loader=PackageLoader("ecotone.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(loader=PackageLoader("ecotone.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.filters["code"] = _code
+    return made
+
+
+def _code(text: str) -> Markup:
+    """Text in which `words between backticks` are set as code."""
+    parts = str(text).split("`")
+    if len(parts) % 2 == 0:
+        return escape(text)
+    return Markup("").join(Markup("<code>{}</code>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
 
 
 def training_curves(path: Path) -> list[Curve]:
@@ -134,17 +153,21 @@ def _groups(evidence: Sequence[Evidence], files: Sequence[str], targets: Sequenc
     groups = []
     for i, target in enumerate(targets, start=1):
         mine = [(e, f) for e, f in zip(evidence, files, strict=True) if e.target == target]
-        blocks = [build_block(e, budget, file=f) for e, f in mine]
+        blocks = [build_block(e, budget, file=f, within=target) for e, f in mine]
         groups.append({"name": target, "anchor": f"target-{i}", "blocks": blocks, "topics": _by_topic(blocks)})
     return groups
 
 
 def _trust(checks: Sequence[Block]) -> list[dict[str, str]]:
-    """One line per kind of check, the worst verdicts first; checks made for many targets are counted."""
+    """One line per kind of check, the worst verdicts first; checks made for many targets are counted.
+
+    What is told about a single target and judges nothing stands with that target only.
+    """
     titles: dict[str, list[Block]] = {}
     for block in checks:
-        titles.setdefault(block.title, []).append(block)
-    order = ("fail", "note", "pass")
+        if not (block.target and block.check["verdict"] == "info"):
+            titles.setdefault(block.title, []).append(block)
+    order = ("fail", "note", "pass", "info")
     lines = []
     for title, same in titles.items():
         worst = min((b.check["verdict"] for b in same), key=order.index)
@@ -165,19 +188,28 @@ def _by_topic(blocks: Sequence[Block]) -> list[dict[str, Any]]:
 def _score_tiles(run: RunFolder, record: dict[str, Any]) -> list[dict[str, Any]]:
     scores = run.read_scores()
     metrics: dict[str, Any] = dict(scores.metrics) if scores else dict(record.get("metrics") or {})
+    read = {str(name): score for name, value in metrics.items() if (score := _score(value)) is not None}
     tiles = []
-    for name, value in metrics.items():
-        if isinstance(value, dict):
-            value = Score(*(_float(value.get(k)) for k in ("value", "low", "high")), n=int(_float(value.get("n") or 0)))  # noqa: PLW2901
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            value = Score(float(value))  # noqa: PLW2901
-        if isinstance(value, Score):
-            tiles.append(_tile(str(name), value))
+    for name, score in read.items():
+        base = name.removesuffix(BESIDE)
+        if base == name or base not in read:
+            tiles.append(_tile(name, score, read.get(name + BESIDE)))
     return tiles[:12]
 
 
-def _tile(name: str, score: Score) -> dict[str, Any]:
-    tile: dict[str, Any] = {"name": name, "value": number(score.value), "interval": "", "n": score.n or "", "bar": None}
+def _score(value: Any) -> Score | None:
+    if isinstance(value, dict):
+        return Score(*(_float(value.get(k)) for k in ("value", "low", "high")), n=int(_float(value.get("n") or 0)))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Score(float(value))
+    return value if isinstance(value, Score) else None
+
+
+def _tile(name: str, score: Score, beside: Score | None) -> dict[str, Any]:
+    tile: dict[str, Any] = {
+        "key": name, "name": label(name), "meaning": meaning(name), "value": number(score.value), "interval": "",
+        "n": score.n if score.n > 1 else "", "bar": None, "beside": number(beside.value) if beside else "",
+    }  # fmt: skip
     if math.isfinite(score.low) and math.isfinite(score.high):
         tile["interval"] = f"{number(score.low)} to {number(score.high)}"
         if 0 <= score.low <= score.high <= 1 and 0 <= score.value <= 1:
@@ -187,7 +219,8 @@ def _tile(name: str, score: Score) -> dict[str, Any]:
 
 def _score_rows(run: RunFolder, budget: Budget) -> Any:
     scores = run.read_scores()
-    return rows_table(list(scores.rows), budget, name="scores.csv") if scores and scores.rows else None
+    table = rows_table(list(scores.rows), budget, name="scores.csv") if scores and scores.rows else None
+    return replace(table, columns=tuple(label(name) for name in table.columns)) if table else None
 
 
 def _split(run: RunFolder) -> str:
@@ -235,6 +268,32 @@ def _duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _command(parts: Sequence[str]) -> str:
+    """The command as it can be typed again; a long one has an option per line, a long list a value per line."""
+    lines: list[list[str]] = [[]]
+    for word in map(_quoted, parts):
+        if word.startswith("--"):
+            lines.append([])
+        lines[-1].append(word)
+    if sum(len(word) + 1 for line in lines for word in line) <= 100:
+        return " ".join(" ".join(line) for line in lines)
+    joints = [" \\\n    " if sum(map(len, line)) > 60 and len(line) > 2 else " " for line in lines]
+    return " \\\n  ".join(joint.join(line) for joint, line in zip(joints, lines, strict=True))
+
+
+def _files(record: dict[str, Any]) -> list[str]:
+    """Names of the inputs, the table first; halves of R rasters count once."""
+    names = [str(path) for path in record.get("inputs") or {}]
+    short = [name.rpartition("/")[2] for name in names if not name.lower().endswith(".gri")]
+    return sorted(dict.fromkeys(short), key=lambda name: (not name.lower().endswith((".csv", ".tsv", ".gpkg")), name))
+
+
+def _settings(record: dict[str, Any]) -> dict[str, Any]:
+    """Settings that were given a value; the others are as the preset or the data say."""
+    given = {**(record.get("seeds") or {}), **(record.get("config") or {})}
+    return {str(k): v for k, v in given.items() if v is not None and v not in ([], {}, "")}
 
 
 def _quoted(part: str) -> str:

@@ -100,9 +100,11 @@ def test_memory_remembers_the_partition_of_the_whole(share):
 
 
 def test_memory_multiplies_the_expected_records():
-    rows = np.arange(20)
-    t = task(members=[Member(1, rows=rows), Member(2, rows=rows + 30)], normaliser="memory", even_batches=False)
-    batch = t.batch(Position(0, 0, 0))
-    dense = t.sites.counts.toarray()
-    expected = 10 * np.stack([dense[:20].mean(0), dense[30:50].mean(0)])
-    np.testing.assert_allclose(batch["records"], expected, rtol=1e-6)
+    """Those of the member's own rows, for as many sites as the batch has."""
+    dense = material().counts.toarray()
+    rows = np.arange(23)
+    members = [Member(1, rows=rows), Member(2, rows=rows + 30)]
+    t = task(members=members, normaliser="memory", even_batches=False)
+    for k, size in enumerate((10, 10, 3)):
+        expected = size * np.stack([dense[:23].mean(0), dense[30:53].mean(0)])
+        np.testing.assert_allclose(t.batch(Position(0, k, k))["records"], expected, rtol=1e-6)

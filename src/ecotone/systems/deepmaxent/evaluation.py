@@ -138,7 +138,7 @@ def cross_validate(system: DeepMaxentSystem, ready: Prepared) -> Scores:
     if not metrics:
         what = f"no species has the {MIN_RECORDS} records that cross-validation needs"
         raise InputError("OC205", "records", what, "add records")
-    split = f"{FOLDS} folds of spatial blocks; suffix _random: {FOLDS} random folds of single sites"
+    split = f"{FOLDS} folds of spatial blocks, beside them {FOLDS} random folds of single sites"
     split += f"; mean over species with {MIN_RECORDS} records or more" if len(ready.species) > 1 else ""
     return Scores({k: metrics[k] for k in order if k in metrics}, split, rows_out)
 

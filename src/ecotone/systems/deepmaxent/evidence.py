@@ -235,9 +235,10 @@ def _extrapolation(system: DeepMaxentSystem, picture: _Picture) -> list[Evidence
     order = [p for p in np.argsort(-shares, kind="stable") if shares[p] > 0]
     check = Check(
         title="Extrapolation",
-        claim="share of map cells outside the range of conditions that were sampled",
-        measured=float(outside.mean()),
-        bound=0.05,
+        claim="Share of map cells outside the range of conditions that were sampled",
+        measured=100 * float(outside.mean()),
+        bound=5.0,
+        unit="%",
         verdict="pass" if outside.mean() <= 0.05 else "note",
         details=tuple((names[p], f"{100 * shares[p]:.1f} % of cells are outside by this covariate") for p in order[:8]),
         note="Outside the sampled range the answer is the network's guess. `ecotone map --extrapolation` writes the layer.",
@@ -279,8 +280,9 @@ def _effort(system: DeepMaxentSystem, ready: Prepared, picture: _Picture, shown:
     found: list[Evidence] = [
         Check(
             title="Background used",
-            claim=f"{KINDS[chosen.kind]} background, {100 * chosen.uniform_share:.0f} % of its weight on uniform cells",
-            measured=chosen.uniform_share,
+            claim=f"{KINDS[chosen.kind]} background; share of its weight on uniform random cells",
+            measured=100 * chosen.uniform_share,
+            unit="%",
             verdict="note",
             details=tuple(details),
             note=(

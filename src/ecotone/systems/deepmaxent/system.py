@@ -26,6 +26,7 @@ from ecotone.systems.deepmaxent.background import BackgroundChoice
 from ecotone.systems.deepmaxent.config import LIMITS, Ask, Config, Inputs, Query
 
 if TYPE_CHECKING:
+    from ecotone.systems.deepmaxent.choose import ShareTrial
     from ecotone.systems.deepmaxent.estimator import DeepMaxent
     from ecotone.systems.deepmaxent.prepare import Prepared
 
@@ -311,6 +312,7 @@ class DeepMaxentSystem(System):
             "calibration": self.estimator.calibration_.to_dict(),
             "sampled": self.sampled.to_dict(),
             "background": {"kind": chosen.kind, "uniform_share": chosen.uniform_share, "reason": chosen.reason},
+            "trial": None if self.estimator.trial_ is None else vars(self.estimator.trial_),
             "inputs": self.stored_inputs,
         }
         write_model(
@@ -348,6 +350,7 @@ class DeepMaxentSystem(System):
                 str(pre["background"]["reason"]),
             )
             calibration = Calibration.from_dict(pre["calibration"], members, len(species))
+            trial = _trial(pre.get("trial"))
             system.sampled = SampledConditions.from_dict(pre["sampled"])
             system.stored_inputs = _expanded(pre["inputs"]) if pre["inputs"] else {}
         except (InputError, KeyError, TypeError, ValueError, AttributeError, RuntimeError):
@@ -369,7 +372,7 @@ class DeepMaxentSystem(System):
                 bias.copy_(torch.from_numpy(stored.tensors[f"layer{i}.bias"]))
         estimator = DeepMaxent(**system.config.model_dump())
         estimator.features_, estimator.network_, estimator.calibration_ = features, network.eval(), calibration
-        estimator.background_, estimator.trial_, estimator.species_ = background, None, species
+        estimator.background_, estimator.trial_, estimator.species_ = background, trial, species
         estimator.n_features_in_, estimator.config_, estimator._one_species = len(features.covariates), cfg, False
         system.estimator = estimator
         return system
@@ -388,6 +391,20 @@ def _shapes(config: dict[str, Any], preprocessing: dict[str, Any]) -> dict[str, 
         shapes[f"layer{i}.weight"] = (members, out, into)
         shapes[f"layer{i}.bias"] = (members, out)
     return shapes
+
+
+def _trial(stored: Mapping[str, Any] | None) -> ShareTrial | None:
+    """The validation of the background as it was stored; evidence shows it."""
+    from ecotone.systems.deepmaxent.choose import ShareTrial
+
+    if stored is None:
+        return None
+    shares, *scores = (np.asarray(stored[key], dtype=np.float64) for key in ("shares", "score", "gain", "error"))
+    if shares.ndim != 1 or any(part.shape != shares.shape for part in scores):
+        raise ValueError("the parts of the trial differ in length")
+    score, gain, error = scores
+    counts = int(stored["species"]), int(stored["splits"])
+    return ShareTrial(tuple(shares.tolist()), score, gain, error, *counts)
 
 
 def _check_device(device: str) -> None:
