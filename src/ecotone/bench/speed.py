@@ -113,6 +113,11 @@ def _material(job: Job) -> Sites:
     return Sites(features.transform(job.sites), job.counts, np.zeros(len(job.sites)), empty, np.zeros(0))
 
 
+def _tensors(sites: Sites, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    counts = torch.tensor(sites.counts.toarray(), dtype=torch.float32, device=device)
+    return torch.tensor(sites.features, device=device), counts
+
+
 def twin_nets(task: StackTask) -> list[PlainNet]:
     """Plain networks with the initial weights of a stack's members."""
     nets = []
@@ -144,13 +149,13 @@ def weight_gap(job: Job, options: Options, steps: int = 100) -> float:
         optimizer.zero_grad()
         task.loss(task.module, task.batch(Position(step // per_epoch, step % per_epoch, step)))["loss"].backward()
         optimizer.step()
-    x, y = torch.tensor(sites.features, device=device), torch.tensor(sites.counts.toarray(), device=device)
+    x, y = _tensors(sites, device)
     gap = 0.0
     for m, net in enumerate(nets):
         plain_fit(net, x, y, orders[m], steps=steps)
         layers: list[Any] = [net.first, *net.blocks, net.last]
         for layer, weight in zip(layers, task.network.weights, strict=True):
-            gap = max(gap, float((layer.weight - weight[m]).abs().max()))
+            gap = max(gap, float((layer.weight - weight[m]).detach().abs().max()))
     return gap
 
 
@@ -160,7 +165,7 @@ def equal_mathematics(job: Job, options: Options) -> dict[str, Any]:
     config = Config(preset="paper", epochs=options.epochs, device="cuda" if options.device == "cuda" else "cpu")
     members = [Member(seed=s) for s in range(options.seeds)]
     device = torch.device(options.device)
-    x, y = torch.tensor(sites.features, device=device), torch.tensor(sites.counts.toarray(), device=device)
+    x, y = _tensors(sites, device)
     train_stack(sites, members, config.model_copy(update={"epochs": 1}))  # first use pays for imports
     stacked, plain = [], []
     for _ in range(options.rounds):
@@ -204,7 +209,7 @@ def end_to_end(jobs: list[Job], options: Options, advance: Any = lambda: None) -
         advance()
         start = time.perf_counter()
         sites = _material(job)
-        x, y = torch.tensor(sites.features, device=device), torch.tensor(sites.counts.toarray(), device=device)
+        x, y = _tensors(sites, device)
         nets = []
         for seed in range(options.plain_seeds):
             torch.manual_seed(seed)

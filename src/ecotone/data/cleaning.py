@@ -122,7 +122,9 @@ class CleaningReport:
         """The report as evidence: one check on the share kept, one per rule."""
         share = self.n_kept / max(self.n_in, 1)
         checks = [
-            Check(title="Records kept", claim=self.summary(), measured=100 * share, unit="%", note=f"from {self.source}")
+            Check(
+                title="Records kept", claim=self.summary(), measured=100 * share, unit="%", note=f"from {self.source}"
+            )
         ]
         for row in self.rows:
             details = tuple((f"example {i}", text) for i, text in enumerate(row.examples, 1))

@@ -58,7 +58,7 @@ class SampledConditions:
                 continue
             knots = self.quantiles[p]
             low, high = knots[0], knots[-1]
-            spread = max(high - low, 1e-12 * (1 + abs(low)))
+            spread = high - low if high > low else max(abs(low), 1.0)  # a constant covariate has no range of its own
             rank = (np.searchsorted(knots, value, "left") + np.searchsorted(knots, value, "right")) / (2 * len(knots))
             inside = 200.0 * np.minimum(rank, 1 - rank)
             below, above = 100.0 * (value - low) / spread, 100.0 * (high - value) / spread

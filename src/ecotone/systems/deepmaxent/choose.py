@@ -24,8 +24,8 @@ Array = np.ndarray
 
 MIXTURE = 0.3  # the candidate beside the target group
 FOLDS = 4
-REPEATS = 3
-EPOCHS = 20
+REPEATS = 2
+EPOCHS = 15
 MIN_SITES = 100  # below this the held-out blocks rank too few sites to say anything
 
 

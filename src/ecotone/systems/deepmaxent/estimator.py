@@ -148,7 +148,7 @@ class DeepMaxent(BaseEstimator):
             covariates: P names, used in messages and evidence.
             levels: Covariate name -> levels, for categorical covariates.
             species: S names.
-            background_cells: How many cells the background stands for; U or the number of sites by default.
+            background_cells: How many valid cells a uniform background stands for; U by default.
             folder: Keep checkpoints here; calling again with the same data and options resumes.
             fingerprint: What else the run rests on, such as hashes of input files; resuming with other data, options or
                 fingerprint is refused.
@@ -234,7 +234,8 @@ class DeepMaxent(BaseEstimator):
             parts.append(sites.uniform)
             weights.append(share * w / w.sum())
         records = np.asarray(sites.counts.sum(axis=0)).ravel()
-        cells = background_cells or float(sum(len(p) for p in parts))
+        sampled = float(sum(len(p) for p in parts))
+        cells = background_cells if share == 1 and background_cells else sampled
         weight = np.concatenate(weights)
         f = self._raw(np.concatenate(parts))
         self.calibration_ = Calibration.fit(f, weight, records, cells=cells)

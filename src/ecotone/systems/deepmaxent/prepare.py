@@ -134,16 +134,14 @@ def prepare(inputs: Inputs, *, seed: int = 0) -> Prepared:
     xy = np.column_stack(stack.cell_xy(cells))
 
     drawn = stack.valid_cells(inputs.background_cells, seed)
+    every = len(drawn) < inputs.background_cells
+    total = len(drawn) if every else sum(int(stack.read(w)[1].sum()) for w in stack.windows())
     background, _ = stack.at_cells(drawn)
     _warn_labels(stack, np.concatenate([sites, background]))
     weight = stack.cell_area(drawn // stack.grid.width)
     if inputs.bias is not None:
         weight = weight * _effort(inputs, stack, drawn)
-    total = (
-        len(drawn)
-        if len(drawn) < inputs.background_cells
-        else sum(int(stack.read(w)[1].sum()) for w in stack.windows())
-    )
+        drawn, background, weight = (part[weight > 0] for part in (drawn, background, weight))
     size = abs(stack.grid.transform[0])
     thin = thinning_weight(xy[:, 0], xy[:, 1], inputs.thin * size) if inputs.thin else None
     return Prepared(

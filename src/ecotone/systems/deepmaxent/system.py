@@ -93,7 +93,7 @@ class DeepMaxentSystem(System):
             covariates=list(ready.stack.names),
             levels=ready.levels,
             species=list(ready.species),
-            background_cells=self._calibration_cells(ready, options),
+            background_cells=float(ready.valid_cells),
             folder=None if run is None else run.path,
             fingerprint={
                 "data": cache_key(sites=ready.sites, counts=ready.counts.toarray(), background=ready.background),
@@ -103,12 +103,6 @@ class DeepMaxentSystem(System):
         )
         self._take(estimator, ready)
         return self
-
-    def _calibration_cells(self, ready: Prepared, options: dict[str, Any]) -> float | None:
-        """A uniform background stands for all valid cells, a target group for the visited ones."""
-        chosen = options["background"] or "auto"
-        alone = len(ready.species) < 2
-        return float(ready.valid_cells) if chosen == "uniform" or (chosen == "auto" and alone) else None
 
     def _prepare(self, data: Any) -> Prepared:
         from ecotone.systems.deepmaxent.prepare import Prepared, prepare
