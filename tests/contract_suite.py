@@ -185,9 +185,10 @@ class ContractSuite:
     def test_a_stored_model_names_no_home_and_no_user(self, case: Case, tmp_path: Path, monkeypatch: Any) -> None:
         monkeypatch.setenv("HOME", str(Path(next(str(v) for v in case.inputs.values())).parent))
         case.new().fit(case.inputs).save(tmp_path / "model")
+        load(tmp_path / "model").save(tmp_path / "again")
         home = str(Path.home())
-        for path in (tmp_path / "model").iterdir():
-            assert home.encode() not in path.read_bytes(), path.name
+        for path in [*(tmp_path / "model").iterdir(), *(tmp_path / "again").iterdir()]:
+            assert home.encode() not in path.read_bytes(), path
         same(load(tmp_path / "model").predict(case.query), case.fitted().predict(case.query))
 
     @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "preprocessing.json"])

@@ -1,4 +1,4 @@
-"""DeepMaxent from files to maps: data, preprocessing, evidence, saving. The learning is in `estimator.py`.
+"""DeepMaxent from files to maps: data, answers, evidence. The learning is in `estimator.py`.
 
 What needs torch is imported where it is used, so that a command line with a typing error is answered at once.
 """
@@ -6,8 +6,7 @@ What needs torch is imported where it is used, so that a command line with a typ
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -15,18 +14,13 @@ import numpy as np
 
 from ecotone.abilities import CovariateSpec, MapProduct
 from ecotone.contract import Evidence, Prediction, Scores, System
-from ecotone.data.features import FeatureMap
 from ecotone.data.rasters import RasterStack
-from ecotone.errors import EcotoneWarning, InputError, IntegrityError, UsageError, suggest
+from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
 from ecotone.explain.extrapolation import SampledConditions
 from ecotone.files.fingerprint import cache_key
-from ecotone.files.model_folder import read_model, write_model
-from ecotone.systems.deepmaxent import card
-from ecotone.systems.deepmaxent.background import BackgroundChoice
-from ecotone.systems.deepmaxent.config import LIMITS, Ask, Config, Inputs, Query
+from ecotone.systems.deepmaxent.config import Ask, Config, Inputs, Query
 
 if TYPE_CHECKING:
-    from ecotone.systems.deepmaxent.choose import ShareTrial
     from ecotone.systems.deepmaxent.estimator import DeepMaxent
     from ecotone.systems.deepmaxent.prepare import Prepared
 
@@ -294,29 +288,9 @@ class DeepMaxentSystem(System):
     # -------------------------------------------------------------------------------------------- storing
     def save(self, folder: Path) -> None:
         """Writes model.safetensors, config.json, preprocessing.json and card.md."""
-        network = self.estimator.network_
-        tensors = {}
-        for i, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
-            tensors[f"layer{i}.weight"] = weight.detach().numpy()
-            tensors[f"layer{i}.bias"] = bias.detach().numpy()
-        chosen = self.estimator.background_
-        preprocessing = {
-            "species": self.species,
-            "features": self.estimator.features_.to_dict(),
-            "calibration": self.estimator.calibration_.to_dict(),
-            "sampled": self.sampled.to_dict(),
-            "background": {"kind": chosen.kind, "uniform_share": chosen.uniform_share, "reason": chosen.reason},
-            "trial": None if self.estimator.trial_ is None else vars(self.estimator.trial_),
-            "inputs": self.stored_inputs,
-        }
-        write_model(
-            folder,
-            system=self.name,
-            config=self.config.model_dump(),
-            tensors=tensors,
-            preprocessing=preprocessing,
-            card=card.write(self),
-        )
+        from ecotone.systems.deepmaxent import storage
+
+        storage.write(self, folder)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -326,79 +300,9 @@ class DeepMaxentSystem(System):
             InputError: IO101 for missing files.
             IntegrityError: IN101, IN102 for anything that is not a DeepMaxent model within the limits.
         """
-        from ecotone.systems.deepmaxent.estimator import DeepMaxent
-        from ecotone.systems.deepmaxent.network import StackedNetwork
-        from ecotone.systems.deepmaxent.outputs import Calibration
+        from ecotone.systems.deepmaxent import storage
 
-        stored = read_model(folder, cls.name, options=Config, limits=LIMITS, shapes=_shapes)
-        system = cls(stored.config)
-        cfg = system.config.resolved()
-        pre = stored.preprocessing
-        members = int(cfg.members or 1)
-        try:
-            features = FeatureMap.from_dict(pre["features"])
-            species = [str(name) for name in pre["species"]]
-            background = BackgroundChoice(
-                str(pre["background"]["kind"]),
-                float(pre["background"]["uniform_share"]),
-                str(pre["background"]["reason"]),
-            )
-            calibration = Calibration.from_dict(pre["calibration"], members, len(species))
-            trial = _trial(pre.get("trial"))
-            system.sampled = SampledConditions.from_dict(pre["sampled"])
-            system.stored_inputs = _expanded(pre["inputs"]) if pre["inputs"] else {}
-        except (InputError, KeyError, TypeError, ValueError, AttributeError, RuntimeError):
-            raise IntegrityError(
-                "IN102", Path(folder) / "preprocessing.json", "is not consistent", "use the original folder"
-            ) from None
-        import torch
-
-        network = StackedNetwork(
-            len(features.names),
-            len(species),
-            width=int(cfg.width or 1),
-            blocks=int(cfg.blocks or 0),
-            seeds=[0] * members,
-        )
-        with torch.no_grad():
-            for i, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
-                weight.copy_(torch.from_numpy(stored.tensors[f"layer{i}.weight"]))
-                bias.copy_(torch.from_numpy(stored.tensors[f"layer{i}.bias"]))
-        estimator = DeepMaxent(**system.config.model_dump())
-        estimator.features_, estimator.network_, estimator.calibration_ = features, network.eval(), calibration
-        estimator.background_, estimator.trial_, estimator.species_ = background, trial, species
-        estimator.n_features_in_, estimator.config_, estimator._one_species = len(features.covariates), cfg, False
-        system.estimator = estimator
-        return system
-
-
-def _shapes(config: dict[str, Any], preprocessing: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Tensor name -> shape the weights file must have."""
-    from ecotone.systems.deepmaxent.network import layer_sizes
-
-    cfg = Config.parse(config).resolved()
-    n_features = len(FeatureMap.from_dict(preprocessing["features"]).names)
-    members = int(cfg.members or 1)
-    shapes: dict[str, tuple[int, ...]] = {}
-    sizes = layer_sizes(n_features, len(preprocessing["species"]), int(cfg.width or 1), int(cfg.blocks or 0))
-    for i, (into, out) in enumerate(sizes):
-        shapes[f"layer{i}.weight"] = (members, out, into)
-        shapes[f"layer{i}.bias"] = (members, out)
-    return shapes
-
-
-def _trial(stored: Mapping[str, Any] | None) -> ShareTrial | None:
-    """The validation of the background as it was stored; evidence shows it."""
-    from ecotone.systems.deepmaxent.choose import ShareTrial
-
-    if stored is None:
-        return None
-    shares, *scores = (np.asarray(stored[key], dtype=np.float64) for key in ("shares", "score", "gain", "error"))
-    if shares.ndim != 1 or any(part.shape != shares.shape for part in scores):
-        raise ValueError("the parts of the trial differ in length")
-    score, gain, error = scores
-    counts = int(stored["species"]), int(stored["splits"])
-    return ShareTrial(tuple(shares.tolist()), score, gain, error, *counts)
+        return storage.read(cls, folder)
 
 
 def _check_device(device: str) -> None:
@@ -416,20 +320,6 @@ def _plain_inputs(inputs: Inputs) -> dict[str, Any]:
         return {}
     if not all(isinstance(c, str | Path) for c in values["covariates"]):
         return {}
-    plain = {k: _homeless(v) if isinstance(v, Path) else v for k, v in values.items()}
-    plain["occurrences"] = _homeless(values["occurrences"])
-    plain["covariates"] = [_homeless(c) for c in values["covariates"]]
+    plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+    plain["covariates"] = [str(c) for c in values["covariates"]]
     return plain
-
-
-def _homeless(path: str | Path) -> str:
-    """The path with ``~`` for the home folder, so that a model that is passed on names no user."""
-    with suppress(ValueError, RuntimeError):
-        return "~/" + Path(path).relative_to(Path.home()).as_posix()
-    return str(path)
-
-
-def _expanded(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Stored inputs with the home folder put back."""
-    there = {k: str(Path(v).expanduser()) for k in ("occurrences", "bias") if (v := inputs.get(k))}
-    return {**inputs, **there, "covariates": [str(Path(c).expanduser()) for c in inputs.get("covariates", [])]}
