@@ -231,7 +231,7 @@ def check_settings(old: Mapping[str, Any], new: Mapping[str, Any], allow: tuple[
     if keys:
         diff = "; ".join(f"{key}: {_short(old.get(key, absent))} -> {_short(new.get(key, absent))}" for key in keys[:8])
         more = f"; and {len(keys) - 8} more" if len(keys) > 8 else ""
-        fix = f"give the old settings, use a new --out, or --allow-change {keys[0]}"
+        fix = "give the old settings, or start in a new --out folder"
         raise IntegrityError("IN103", where, f"changed since the run began: {diff}{more}", fix)
 
 

@@ -17,6 +17,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from ecotone.errors import UsageError
 from ecotone.losses.binary import binary
 from ecotone.losses.cross_entropy import cross_entropy
 from ecotone.losses.normalised_poisson import normalised_poisson, partition, with_running_partition
@@ -293,9 +294,16 @@ class StackTask(Task):
 
 
 def choose_device(name: str) -> torch.device:
-    """The torch device behind the `device` option."""
+    """The torch device behind the `device` option.
+
+    Raises:
+        UsageError: US104 for "cuda" where torch finds none.
+    """
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
+        raise UsageError("US104", "device", "there is no CUDA device that torch can use", "use device=auto or cpu")
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if there else "cpu"
     return torch.device(name)
 
 

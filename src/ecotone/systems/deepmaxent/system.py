@@ -68,9 +68,10 @@ class DeepMaxentSystem(System):
             InputError: For data that cannot be used; DA405 when target group is asked for but undefined.
             UsageError: US104 for a device that is not there.
         """
+        from ecotone.systems.deepmaxent.engine import choose_device
         from ecotone.systems.deepmaxent.estimator import DeepMaxent
 
-        _check_device(self.config.device)
+        choose_device(self.config.device)  # refused before anything is read
         ready = self._prepare(data)
         options = self.config.model_dump()
         if ready.inputs.bias is not None and options["background"] in (None, "auto"):
@@ -303,14 +304,6 @@ class DeepMaxentSystem(System):
         from ecotone.systems.deepmaxent import storage
 
         return storage.read(cls, folder)
-
-
-def _check_device(device: str) -> None:
-    if device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise UsageError("US104", "device", "there is no CUDA device that torch can use", "use device=auto or cpu")
 
 
 def _plain_inputs(inputs: Inputs) -> dict[str, Any]:
