@@ -183,7 +183,7 @@ def test_make_targets_that_are_named_exist() -> None:
 def test_python_blocks_parse() -> None:
     for page in [*PAGES, *TOP]:
         for block in _blocks(page, "python"):
-            ast.parse(block)
+            assert ast.parse(block).body, f"{page} has an empty block"
 
 
 def test_contributing_is_short() -> None:

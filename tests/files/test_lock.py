@@ -56,8 +56,8 @@ def test_an_error_inside_frees_it(tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"pid": "x"}', "null", "\xff\xfe"])
 def test_a_lock_left_half_written_is_free(tmp_path, content):
     (tmp_path / ".lock").write_text(content, encoding="latin-1")
-    with FolderLock(tmp_path):
-        pass
+    with FolderLock(tmp_path) as held:
+        assert json.loads(held.path.read_text())["pid"] == os.getpid()
 
 
 def test_holders_that_died_are_recognised(tmp_path):
@@ -66,8 +66,8 @@ def test_holders_that_died_are_recognised(tmp_path):
         stale += [record(boot="another boot"), record(started="1")]
     for content in stale:
         (tmp_path / ".lock").write_text(content)
-        with FolderLock(tmp_path):
-            pass
+        with FolderLock(tmp_path) as held:
+            assert json.loads(held.path.read_text())["pid"] == os.getpid()
 
 
 def test_another_host_holds_it_while_its_heart_beats(tmp_path):

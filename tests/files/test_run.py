@@ -271,3 +271,4 @@ def test_nothing_is_warned_about(work):
         run = RunFolder("r")
         begin(run)
         run.finish()
+    assert run.record["status"] == "done"

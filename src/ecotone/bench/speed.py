@@ -16,7 +16,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from ecotone.bench.jobs import Job, nceas_jobs
+from ecotone.bench.jobs import Job, nceas_hash, nceas_jobs
 from ecotone.bench.nceas import data_folder, fit_own
 from ecotone.bench.registry import BenchResult
 from ecotone.contract import Options as Base
@@ -97,13 +97,16 @@ def run(options: Options, *, progress: bool = True) -> BenchResult:
     before = torch.get_num_threads()
     torch.set_num_threads(options.threads)
     try:
-        jobs = nceas_jobs(data_folder(options.folder))
+        folder = data_folder(options.folder)
+        jobs = nceas_jobs(folder)
         rows = [equal_mathematics(next(j for j in jobs if j.region == options.region), options)]
         if options.end_to_end:
             with show_progress(2 * len(jobs), "end to end", enabled=progress) as bar:
                 rows.append(end_to_end(jobs, options, bar.advance))
     finally:
         torch.set_num_threads(before)
+    data = nceas_hash(folder)
+    rows = [{**row, "seed": f"0-{options.seeds - 1}", "data": data} for row in rows]
     return BenchResult(rows, [_line(r) for r in rows])
 
 
