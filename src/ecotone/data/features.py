@@ -175,13 +175,20 @@ class FeatureMap:
         )
 
     def _rank(self, z: Array, j: int) -> Array:
-        # ties in the background (a covariate that is 0 in half the cells) make equal knots: give their mean rank
+        # interpolation between knots; ties in the background (a covariate that is 0 in half the cells) make equal knots,
+        # and a value there gets their mean rank
         knots = self.quantiles[j]
-        low = np.searchsorted(knots, z, "left")
-        high = np.searchsorted(knots, z, "right")
-        rank = np.interp(z, knots, np.linspace(0.0, 1.0, len(knots)))
-        tied = high - low > 1
-        rank[tied] = (low[tied] + high[tied] - 1) / 2 / (len(knots) - 1)
+        steps = np.linspace(0.0, 1.0, len(knots))
+        known = np.append(True, np.diff(knots) > 0)
+        first = np.flatnonzero(known)
+        last = np.append(first[1:], len(knots)) - 1
+        apart = np.append(np.diff(knots[first]), 1.0)  # above the last knot the rank stays
+        slope = np.append(steps[first[1:]] - steps[last[:-1]], 0.0) / apart
+        at_knot = np.where(last > first, (first + last) / 2 / max(len(knots) - 1, 1), steps[first])
+        below = np.maximum(np.searchsorted(knots[first], z, "right") - 1, 0)
+        beyond = z - knots[first][below]
+        rank = np.where(beyond == 0, at_knot[below], slope[below] * beyond + steps[last][below])
+        np.copyto(rank, 0.0, where=beyond < 0)
         return np.sqrt(12.0) * (rank - 0.5)  # unit variance over the background
 
     def _hinge(self, z: Array, j: int) -> Array:

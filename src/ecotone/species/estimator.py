@@ -45,7 +45,7 @@ class SpeciesEstimator(BaseEstimator):
         tags.non_deterministic = False
         return tags
 
-    def log_intensity(self, X: Array, *, unseen: Unseen = "error") -> Array:
+    def log_intensity(self, X: Array, *, unseen: Unseen = "error", precision: str = "float32") -> Array:
         """(N, P) covariates -> (M, N, S) f, up to a constant per member and species; each row from itself alone."""
         raise NotImplementedError
 
@@ -110,16 +110,17 @@ class SpeciesEstimator(BaseEstimator):
     def _log_relative_mean(self, X: Array) -> Array:
         return self.calibration_.combine(self.calibration_.log_relative(self.log_intensity(X)))
 
-    def log_relative(self, X: Any, *, unseen: Unseen = "error") -> Array:
+    def log_relative(self, X: Any, *, unseen: Unseen = "error", precision: str = "float32") -> Array:
         """(M, N, S) log intensity of each member relative to the background mean.
 
         Args:
             X: (N, P) covariates.
             unseen: What an unseen category does, see `FeatureMap.transform`.
+            precision: Arithmetic of hidden layers, "float32" or "bfloat16".
         """
         check_is_fitted(self, "calibration_")
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        return self.calibration_.log_relative(self.log_intensity(X, unseen=unseen))
+        return self.calibration_.log_relative(self.log_intensity(X, unseen=unseen, precision=precision))
 
     def decision_function(self, X: Any) -> Array:
         """(N, S) log relative intensity of the ensemble, or (N,) when `y` had one dimension; 0 is the background's mean."""

@@ -275,7 +275,7 @@ class SpeciesSystem(System):
         chosen = self._species_index(asked.species)
         self._tell_unseen(covariates)
         calibration = self.estimator.calibration_
-        member = self.estimator.log_relative(covariates, unseen="baseline")
+        member = self.estimator.log_relative(covariates, unseen="baseline", precision=asked.precision)
         combined = calibration.combine(member)
         results = [calibration.scale(combined, asked.output)[:, chosen]]
         if asked.spread:

@@ -31,6 +31,7 @@ from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
 from ecotone.systems.deepmaxent.network import StackedNetwork
 
 Array = np.ndarray
+CHUNK = 1024  # rows whose hidden layers stay in the cache of a processor
 
 
 class DeepMaxent(SpeciesEstimator):
@@ -221,18 +222,20 @@ class DeepMaxent(SpeciesEstimator):
         return self
 
     # -------------------------------------------------------------------------------------------- use
-    def log_intensity(self, X: Array, *, unseen: Unseen = "error") -> Array:
-        """(N, P) covariates -> (M, N, S) f; calls of one shape on rounded sizes, so that a row's answer is its own."""
-        features = self.features_.transform(X, unseen=unseen)
-        network = self.network_.rounded()
-        extra = network.features - features.shape[1]
+    def log_intensity(self, X: Array, *, unseen: Unseen = "error", precision: str = "float32") -> Array:
+        """(N, P) covariates -> (M, N, S) f; calls of one shape, so that a row's answer is its own.
+
+        Args:
+            X: Covariates.
+            unseen: What an unseen category does, see `FeatureMap.transform`.
+            precision: "float32", or "bfloat16" between hidden layers: faster on processors that have it, less exact.
+        """
+        network = self.network_.predictor(precision)
 
         def run(rows: Array) -> Array:
-            with torch.inference_mode():
-                padded = torch.nn.functional.pad(torch.from_numpy(rows), (0, extra))
-                return network(padded).transpose(0, 1).numpy()  # (rows, M, S)
+            return network(torch.from_numpy(rows)).transpose(0, 1).numpy()  # (rows, M, S)
 
-        return in_fixed_chunks(run, features).transpose(1, 0, 2)
+        return in_fixed_chunks(run, self.features_.transform(X, unseen=unseen), CHUNK).transpose(1, 0, 2)
 
 
 def _warn(problem: EcotoneWarning) -> None:

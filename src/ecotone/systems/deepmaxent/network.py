@@ -10,7 +10,7 @@ Letters: M members, B sites, F features, H width, L blocks, S species.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -87,27 +87,51 @@ class StackedNetwork(nn.Module):
         return torch.baddbmm(bias.unsqueeze(1), h, weight.transpose(1, 2))
 
     @torch.no_grad()
-    def rounded(self) -> StackedNetwork:
-        """The same function with sizes rounded up by zeros, for prediction: `features` a multiple of 16, and so `width`.
+    def predictor(self, precision: str = "float32") -> Callable[[Tensor], Tensor]:
+        """The same function for prediction, on the CPU, member by member with buffers used again.
 
-        Matrix products over inner sizes that are no multiple of the vector length sum the rows of a chunk in different
-        orders, so that a site's last bit would depend on its place in the chunk. Zeros change no sum.
+        Sizes are rounded up by zeros to multiples of 16. Matrix products of sizes that are no multiple of the vector length
+        sum the rows of a chunk in different orders, so that a site's last bit would depend on its place in the chunk.
+        Zeros change no sum.
+
+        Args:
+            precision: "float32", or "bfloat16" for the products between hidden layers; the first and last layer and all sums
+                over blocks stay in float32.
 
         Returns:
-            A network on the same device; its input has zeros in the columns beyond this one's `features`.
+            (B, F) -> (M, B, S).
         """
-        wide = StackedNetwork(
-            _rounded(self.features),
-            self.species,
-            width=_rounded(self.width),
-            blocks=self.blocks,
-            seeds=range(self.members),
-            input_mask=None if self.input_mask is None else pad(self.input_mask, (0, -self.features % _ROUND)),
-        ).to(self.weights[0])
-        for mine, its in zip(self.parameters(), wide.parameters(), strict=True):
-            its.zero_()
-            its[tuple(slice(n) for n in mine.shape)] = mine
-        return wide.eval()
+        into, wide, out = _rounded(self.features), _rounded(self.width), _rounded(self.species)
+        sizes = [(into, wide), *[(wide, wide)] * (len(self.weights) - 2), (wide, out)]
+        sizes = [(into, out)] if len(self.weights) == 1 else sizes
+        kinds = [torch.float32] * len(sizes)
+        if precision == "bfloat16":
+            kinds[1:-1] = [torch.bfloat16] * (len(sizes) - 2)
+        members = []
+        for m in range(self.members):
+            layers = []
+            for weight, bias, (a, b), kind in zip(self.weights, self.biases, sizes, kinds, strict=True):
+                w, c = weight.detach()[m].cpu(), bias.detach()[m].cpu()
+                padded = pad(w, (0, a - w.shape[1], 0, b - w.shape[0]))
+                layers.append((padded.t().contiguous().to(kind), pad(c, (0, b - len(c))).to(kind)))
+            members.append(layers)
+        masks = None if self.input_mask is None else pad(self.input_mask, (0, into - self.features)).cpu()
+
+        def member(m: int, x: Tensor) -> Tensor:
+            h = x if masks is None else x * masks[m]
+            layers = members[m]
+            for index, (weight, bias) in enumerate(layers[:-1]):
+                r = torch.addmm(bias, h.to(weight.dtype), weight).relu_()
+                h = r if index == 0 else h.add_(r)
+            weight, bias = layers[-1]
+            return torch.addmm(bias, h, weight)
+
+        def predict(features: Tensor) -> Tensor:
+            with torch.inference_mode():
+                x = pad(features, (0, into - features.shape[1]))
+                return torch.stack([member(m, x) for m in range(len(members))])[..., : self.species]
+
+        return predict
 
     def fused_loss(
         self,
