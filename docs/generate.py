@@ -1,7 +1,7 @@
 """Writes the pages and tables of the documentation that follow from the code or from committed results.
 
 ``python docs/generate.py`` brings all of them up to date; ``--check`` only says which are stale (exit status 1).
-Whole pages: docs/reference/{cli,deepmaxent,errors,limits}.md. Blocks between markers: the tables of methods and of accuracy in
+Whole pages: docs/reference/{cli,species,deepmaxent,maxent,errors,limits}.md. Blocks between markers: the tables of methods and of accuracy in
 README.md and docs/.
 """
 # ruff: noqa: T201
@@ -65,8 +65,8 @@ def cli_page() -> str:
         "(`--covariates clim/*.tif`), and may be repeated; a flag is `--swap-xy` or `--no-swap-xy`. Verbs that read or write a\n",
         "run also take these:\n\n",
         option_table(RunOptions),
-        "\nOnce a run exists, `ecotone VERB RUN --help` shows the options of its system; for DeepMaxent they are listed under\n",
-        "[DeepMaxent options](deepmaxent.md). Exit statuses: 0 fine, 1 a bug, 2 usage, 3 input, 4 missing optional dependency,\n",
+        "\nOnce a run exists, `ecotone VERB RUN --help` shows the options of its system; for species maps they are listed under\n",
+        "[Species map options](species.md). Exit statuses: 0 fine, 1 a bug, 2 usage, 3 input, 4 missing optional dependency,\n",
         "5 integrity, 6 interrupted and resumable. The codes are under [Errors and warnings](errors.md).\n",
     ]
     for verb, text in VERBS.items():
@@ -125,30 +125,58 @@ def option_table(model: type[Options], presets: Mapping[str, Mapping[str, Any]] 
     return table(head, rows)
 
 
-def deepmaxent_page() -> str:
-    """Options of DeepMaxent."""
+def species_page() -> str:
+    """Options that all species systems share."""
     from ecotone.cli.map import MapOptions
     from ecotone.species.options import Ask, Inputs, Query
-    from ecotone.systems.deepmaxent.config import PRESETS, Config
 
     return "".join(
         [
             NOTE,
-            "# DeepMaxent options\n\n",
+            "# Species map options\n\n",
+            "What `deepmaxent` and `maxent` read and can be asked. How they learn: [DeepMaxent options](deepmaxent.md),\n",
+            "[Maxent options](maxent.md).\n",
             "The same names everywhere: `--background-cells` on the command line is `background_cells` in Python, in\n",
             "`config.json` and `run.json`. Unknown names are an error that suggests the closest known one.\n\n",
-            "## What fit reads\n\n`ecotone fit deepmaxent`, class `Inputs`.\n\n",
+            "## What fit reads\n\n`ecotone fit SYSTEM`, class `Inputs`.\n\n",
             option_table(Inputs),
-            "\n## How it learns\n\n`ecotone fit deepmaxent`, class `Config`, and the keyword\n",
-            "arguments of `ecotone.DeepMaxent`. Two presets:\n",
-            "`ecotone` is the default, `paper` the published recipe. Any option given overrides the preset.\n\n",
-            option_table(Config, {name: PRESETS[name] for name in ("ecotone", "paper")}),
             "\n## What predict and evaluate read\n\n`ecotone predict RUN`, `ecotone evaluate RUN`, class `Query`.\n\n",
             option_table(Query),
             "\n## What an answer may add\n\n`ecotone predict RUN`, `ecotone map RUN`, `ecotone explain RUN`, class `Ask`.\n\n",
             option_table(Ask),
             "\n## Maps\n\n`ecotone map RUN`, besides the above.\n\n",
             option_table(MapOptions),
+        ]
+    )
+
+
+def deepmaxent_page() -> str:
+    """How DeepMaxent learns."""
+    from ecotone.systems.deepmaxent.config import PRESETS, Config
+
+    return "".join(
+        [
+            NOTE,
+            "# DeepMaxent options\n\n",
+            "How it learns: `ecotone fit deepmaxent`, class `Config`, and the keyword arguments of `ecotone.DeepMaxent`. Two\n",
+            "presets: `ecotone` is the default, `paper` the published recipe. Any option given overrides the preset.\n",
+            "What it reads and can be asked: [Species map options](species.md).\n\n",
+            option_table(Config, {name: PRESETS[name] for name in ("ecotone", "paper")}),
+        ]
+    )
+
+
+def maxent_page() -> str:
+    """How Maxent learns."""
+    from ecotone.systems.maxent.config import Config
+
+    return "".join(
+        [
+            NOTE,
+            "# Maxent options\n\n",
+            "How it learns: `ecotone fit maxent`, class `Config`, and the keyword arguments of `ecotone.Maxent`.\n",
+            "What it reads and can be asked: [Species map options](species.md).\n\n",
+            option_table(Config),
         ]
     )
 
@@ -233,7 +261,7 @@ def limits_page() -> str:
             "allocated; what lies\n",
             "beyond them is refused with a code of [Errors and warnings](errors.md). The ranges and defaults of options\n",
             "stand under\n",
-            "[DeepMaxent options](deepmaxent.md).\n\n",
+            "[DeepMaxent options](deepmaxent.md) and the pages beside it.\n\n",
             table(["limit", "of what", "where"], rows),
             "\nFiles: tables as CSV, TSV or other delimited text (also gzipped), GeoPackage, GeoParquet, GeoJSON or shapefile;\n",
             "rasters in\n",
@@ -258,8 +286,9 @@ def systems_block() -> str:
     rows = []
     for name, entry in SYSTEMS.items():
         state = "**ready**" if entry.target else "planned"
-        number = entry.paper.removeprefix("arXiv ")
-        rows.append([f"`{name}`", entry.eats, entry.gives, f"[{entry.paper}](https://arxiv.org/abs/{number})", state])
+        kind, number = entry.paper.split(" ")
+        site = {"arXiv": "https://arxiv.org/abs", "doi": "https://doi.org"}[kind]
+        rows.append([f"`{name}`", entry.eats, entry.gives, f"[{entry.paper}]({site}/{number})", state])
     return table(["method", "from", "to", "paper", "status"], rows)
 
 
@@ -368,7 +397,9 @@ BLOCKS: tuple[tuple[str, str, Callable[[], str]], ...] = (
 )
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_page,
+    "docs/reference/species.md": species_page,
     "docs/reference/deepmaxent.md": deepmaxent_page,
+    "docs/reference/maxent.md": maxent_page,
     "docs/reference/errors.md": errors_page,
     "docs/reference/limits.md": limits_page,
 }

@@ -19,6 +19,7 @@ from ecotone.errors import CODES
 from ecotone.registry import SYSTEMS
 from ecotone.species.options import Ask, Inputs, Query
 from ecotone.systems.deepmaxent.config import Config
+from ecotone.systems.maxent.config import Config as MaxentConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -62,7 +63,7 @@ def test_codes_named_in_the_documents_exist() -> None:
     assert named <= set(CODES)
 
 
-@pytest.mark.parametrize("model", [Inputs, Config, Query, Ask, MapOptions, RunOptions], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("model", [Inputs, Config, MaxentConfig, Query, Ask, MapOptions, RunOptions], ids=lambda m: m.__module__)
 def test_every_option_is_documented(model: type) -> None:
     options = [f"`--{key.replace('_', '-')}`" for key in model.model_fields]  # type: ignore[attr-defined]
     assert [option for option in options if option not in ALL_TEXT] == []
@@ -156,7 +157,7 @@ def test_pictures_have_text_alternatives() -> None:
 
 # ------------------------------------------------------------------------------------------------ commands, code
 MODELS = {
-    "fit": (RunOptions, Inputs, Config), "map": (RunOptions, MapOptions, Ask), "predict": (RunOptions, Query, Ask),
+    "fit": (RunOptions, Inputs), "map": (RunOptions, MapOptions, Ask), "predict": (RunOptions, Query, Ask),
     "evaluate": (RunOptions, Query),
 }  # fmt: skip
 
@@ -171,7 +172,8 @@ def test_commands_use_verbs_and_options_that_exist(page: Path) -> None:
             verb, rest = words[1], words[2:]
             assert verb in VERBS or verb == "--version", line
             if verb in MODELS:
-                parse(rest[1:], *MODELS[verb])
+                learning = (MaxentConfig if rest[0] == "maxent" else Config,) if verb == "fit" else ()
+                parse(rest[1:], *MODELS[verb], *learning)
 
 
 def test_make_targets_that_are_named_exist() -> None:

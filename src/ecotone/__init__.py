@@ -16,15 +16,29 @@ _PUBLIC = {
     "list_systems": "ecotone.registry",
     "DeepMaxent": "ecotone.systems.deepmaxent.estimator",
     "DeepMaxentSystem": "ecotone.systems.deepmaxent.system",
+    "Maxent": "ecotone.systems.maxent.estimator",
+    "MaxentSystem": "ecotone.systems.maxent.system",
     "EcotoneError": "ecotone.errors",
 }
-__all__ = ["DeepMaxent", "DeepMaxentSystem", "EcotoneError", "__version__", "create", "list_systems", "load"]
+__all__ = [
+    "DeepMaxent",
+    "DeepMaxentSystem",
+    "EcotoneError",
+    "Maxent",
+    "MaxentSystem",
+    "__version__",
+    "create",
+    "list_systems",
+    "load",
+]
 
 if TYPE_CHECKING:
     from ecotone.errors import EcotoneError
     from ecotone.registry import create, list_systems, load
     from ecotone.systems.deepmaxent.estimator import DeepMaxent
     from ecotone.systems.deepmaxent.system import DeepMaxentSystem
+    from ecotone.systems.maxent.estimator import Maxent
+    from ecotone.systems.maxent.system import MaxentSystem
 
 
 def __getattr__(name: str) -> object:

@@ -31,6 +31,12 @@ SYSTEMS: dict[str, Entry] = {
         "suitability maps of many species",
         "arXiv 2412.19217",
     ),
+    "maxent": Entry(
+        "ecotone.systems.maxent.system:MaxentSystem",
+        "presence-only records + covariate rasters",
+        "suitability maps of many species, certified",
+        "doi 10.1016/j.ecolmodel.2005.03.026",
+    ),
     "geoplant": Entry(
         None, "surveys, sightings, climate, Landsat, Sentinel-2", "plant species of a place", "arXiv 2408.13928"
     ),

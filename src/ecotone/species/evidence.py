@@ -49,6 +49,7 @@ def explain(system: SpeciesSystem, ready: Prepared, *, target: str | None, ask: 
     found += _extrapolation(system, picture)
     found += _effort(system, ready, picture, shown)
     found += _thresholds(system, shown)
+    found += system.own_evidence(ready, shown)
     if ready.report is not None and target is None:
         found += ready.report.to_checks()
     return found

@@ -62,16 +62,15 @@ def read(cls: type[Kind], folder: Path) -> Kind:
 
 
 def _take(system: SpeciesSystem, stored: StoredModel) -> None:
-    config, pre = system.config.resolved(), stored.preprocessing
+    pre = stored.preprocessing
     estimator = system.new_estimator(system.config.model_dump())
     features = estimator.features_ = FeatureMap.from_dict(pre["features"])
     estimator.species_ = [str(name) for name in pre["species"]]
     chosen = pre["background"]
     estimator.background_ = BackgroundChoice(str(chosen["kind"]), float(chosen["uniform_share"]), str(chosen["reason"]))
-    estimator.calibration_ = Calibration.from_dict(
-        pre["calibration"], int(config.members or 1), len(estimator.species_)
-    )
-    estimator.n_features_in_, estimator.config_, estimator.one_species_ = len(features.covariates), config, False
+    estimator.calibration_ = Calibration.from_dict(pre["calibration"], system.members, len(estimator.species_))
+    estimator.n_features_in_, estimator.one_species_ = len(features.covariates), False
+    estimator.config_ = system.config
     system.restore(estimator, stored.tensors, pre)
     system.estimator = estimator
     system.sampled = SampledConditions.from_dict(pre["sampled"])

@@ -79,8 +79,17 @@ class SpeciesSystem(System):
         """
         raise NotImplementedError
 
+    @property
+    def members(self) -> int:
+        """M, how many models answer together."""
+        raise NotImplementedError
+
+    def own_evidence(self, ready: Prepared, shown: Sequence[int]) -> list[Evidence]:
+        """Evidence that only this method has; `shown` are the species with pictures of their own."""
+        return []
+
     def card_lines(self) -> list[str]:
-        """What the model card says of the method, Markdown."""
+        """What the model card says of the method, Markdown: a sentence, then list items."""
         raise NotImplementedError
 
     def tensors(self) -> dict[str, Array]:

@@ -32,6 +32,11 @@ class DeepMaxentSystem(SpeciesSystem):
     config: Config
     estimator: DeepMaxent
 
+    @property
+    def members(self) -> int:
+        """Networks in the ensemble."""
+        return int(self.config.resolved().members or 1)
+
     def check(self) -> None:
         """Refuses a device that is not there."""
         from ecotone.systems.deepmaxent.engine import choose_device
@@ -122,14 +127,14 @@ class DeepMaxentSystem(SpeciesSystem):
         from ecotone.systems.deepmaxent.choose import trial_from
         from ecotone.systems.deepmaxent.network import StackedNetwork
 
-        config = self.config.resolved()
+        config = estimator.config_ = self.config.resolved()
         estimator.trial_ = trial_from(notes.get("trial"))
         network = StackedNetwork(
             len(estimator.features_.names),
             len(estimator.species_),
             width=int(config.width or 1),
             blocks=int(config.blocks or 0),
-            seeds=[0] * int(config.members or 1),
+            seeds=[0] * self.members,
         )
         with torch.no_grad():
             for i, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
