@@ -128,7 +128,8 @@ def option_table(model: type[Options], presets: Mapping[str, Mapping[str, Any]] 
 def deepmaxent_page() -> str:
     """Options of DeepMaxent."""
     from ecotone.cli.map import MapOptions
-    from ecotone.systems.deepmaxent.config import PRESETS, Ask, Config, Inputs, Query
+    from ecotone.species.options import Ask, Inputs, Query
+    from ecotone.systems.deepmaxent.config import PRESETS, Config
 
     return "".join(
         [
@@ -206,11 +207,11 @@ LIMITS: tuple[tuple[str, str, str], ...] = (
     ("ecotone.files.evidence:MAX_ARRAYS", "bytes", "of one piece of evidence, arrays"),
     ("ecotone.report.page:MAX_TARGETS", "", "species with a section of their own in a report"),
     ("ecotone.report.maps:MAX_SIDE", "pixels", "longest side of a map shown in a report"),
-    ("ecotone.systems.deepmaxent.evidence:MAX_SPECIES", "", "species with curves, unless one is named with `--target`"),
-    ("ecotone.systems.deepmaxent.background:MIN_SITES", "", "sites with records below which there is no target group"),
+    ("ecotone.species.evidence:MAX_SPECIES", "", "species with curves, unless one is named with `--target`"),
+    ("ecotone.species.background:MIN_SITES", "", "sites with records below which there is no target group"),
     ("ecotone.systems.deepmaxent.choose:MIN_SITES", "", "sites below which no background share is validated"),
     (
-        "ecotone.systems.deepmaxent.evaluation:MIN_RECORDS",
+        "ecotone.species.evaluation:MIN_RECORDS",
         "",
         "records a species needs to be scored in cross-validation",
     ),

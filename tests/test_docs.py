@@ -17,7 +17,8 @@ from ecotone.cli.options import RunOptions, parse
 from ecotone.contract import EVIDENCE_KINDS
 from ecotone.errors import CODES
 from ecotone.registry import SYSTEMS
-from ecotone.systems.deepmaxent.config import Ask, Config, Inputs, Query
+from ecotone.species.options import Ask, Inputs, Query
+from ecotone.systems.deepmaxent.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

@@ -34,7 +34,8 @@ def test_every_verb_has_help(ecotone, verb, form):
 
 
 def test_help_of_a_system_lists_all_its_options(ecotone):
-    from ecotone.systems.deepmaxent.config import Config, Inputs
+    from ecotone.species.options import Inputs
+    from ecotone.systems.deepmaxent.config import Config
 
     out = ecotone("fit", "deepmaxent", "--help").out
     for name in [*Inputs.model_fields, *Config.model_fields, "out", "quiet", "debug"]:

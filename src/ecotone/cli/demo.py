@@ -53,7 +53,7 @@ def deepmaxent(out: Path, options: DemoOptions, command: list[str]) -> list[str]
     from ecotone.cli.map import MapOptions, write_maps
     from ecotone.data.simulated.archipelago import archipelago
     from ecotone.report.page import write_report
-    from ecotone.systems.deepmaxent.config import Inputs
+    from ecotone.species.options import Inputs
     from ecotone.systems.deepmaxent.system import DeepMaxentSystem
 
     if options.tiny:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from stack_material import K, U, material, steps_of, task
 
 from ecotone.losses.poisson import poisson
+from ecotone.species.background import effective_share
 from ecotone.systems.deepmaxent import engine
-from ecotone.systems.deepmaxent.background import effective_share
 from ecotone.systems.deepmaxent.config import Config
 from ecotone.systems.deepmaxent.engine import Member, Stream, train_stack
 from ecotone.train.task import Position

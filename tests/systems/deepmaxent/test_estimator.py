@@ -10,9 +10,10 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ecotone.errors import EcotoneError, EcotoneWarning, InputError, UsageError
+from ecotone.species.estimator import as_counts
 from ecotone.stats.ranking import auc
 from ecotone.systems.deepmaxent.config import PRESETS, Config
-from ecotone.systems.deepmaxent.estimator import DeepMaxent, as_counts
+from ecotone.systems.deepmaxent.estimator import DeepMaxent
 
 TINY = {"epochs": 2, "width": 8, "blocks": 1, "members": 1, "min_steps": 0}
 ONE_SPECIES = "its y is one species present at every site, and nothing is given to compare it with (DA405)"

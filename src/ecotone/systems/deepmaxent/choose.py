@@ -9,14 +9,16 @@ Letters: C candidate shares, D splits (repeats x folds), S species.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ecotone.errors import InputError
+from ecotone.species.background import BackgroundChoice
 from ecotone.stats.ranking import auc
 from ecotone.stats.splits import spatial_blocks
-from ecotone.systems.deepmaxent.background import BackgroundChoice
 from ecotone.systems.deepmaxent.config import Config
 from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
 
@@ -48,6 +50,17 @@ class ShareTrial:
     error: Array
     species: int
     splits: int
+
+
+def trial_from(stored: Mapping[str, Any] | None) -> ShareTrial | None:
+    """The validation of the background, which evidence shows."""
+    if stored is None:
+        return None
+    shares, *scores = (np.asarray(stored[key], dtype=np.float64) for key in ("shares", "score", "gain", "error"))
+    if shares.ndim != 1 or any(part.shape != shares.shape for part in scores):
+        raise ValueError("the parts of the trial differ in length")
+    score, gain, error = scores
+    return ShareTrial(tuple(shares.tolist()), score, gain, error, int(stored["species"]), int(stored["splits"]))
 
 
 def choose_share(

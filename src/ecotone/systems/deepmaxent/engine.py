@@ -22,7 +22,7 @@ from ecotone.losses.binary import binary
 from ecotone.losses.cross_entropy import cross_entropy
 from ecotone.losses.normalised_poisson import normalised_poisson, partition, with_running_partition
 from ecotone.losses.poisson import poisson
-from ecotone.systems.deepmaxent.background import effective_share
+from ecotone.species.background import effective_share
 from ecotone.systems.deepmaxent.config import Config
 from ecotone.systems.deepmaxent.network import StackedNetwork, dropout_masks
 from ecotone.train.loop import fit

@@ -5,38 +5,35 @@ Letters: N sites, P covariates, S species, U background sites, M members.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from ecotone.data.features import FeatureMap, Unseen
-from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
+from ecotone.errors import EcotoneWarning, InputError
 from ecotone.files.fingerprint import cache_key
 from ecotone.mapping.pixelwise import in_fixed_chunks
-from ecotone.stats.ranking import max_tss_threshold, tenth_percentile_threshold
-from ecotone.systems.deepmaxent.background import (
+from ecotone.species.background import (
     BackgroundChoice,
     decide,
     site_log_weight,
     smoothing_share,
     undefined_target_group,
 )
+from ecotone.species.estimator import SpeciesEstimator, as_counts
 from ecotone.systems.deepmaxent.choose import ShareTrial, choose_share
 from ecotone.systems.deepmaxent.config import Config
 from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
 from ecotone.systems.deepmaxent.network import StackedNetwork
-from ecotone.systems.deepmaxent.outputs import UNITS, Calibration
 
 Array = np.ndarray
 
 
-class DeepMaxent(BaseEstimator):
+class DeepMaxent(SpeciesEstimator):
     """Many-species distribution model from presence-only records.
 
     Options are those of `ecotone.systems.deepmaxent.config.Config`, where each is explained; None means "as the preset
@@ -107,13 +104,6 @@ class DeepMaxent(BaseEstimator):
         self.seed = seed
         self.device = device
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.multi_output = True
-        tags.non_deterministic = False
-        return tags
-
     # -------------------------------------------------------------------------------------------- fit
     def fit(
         self,
@@ -164,7 +154,7 @@ class DeepMaxent(BaseEstimator):
         config = Config.parse(self.get_params()).resolved()
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         counts = as_counts(y, X.shape[0], None if species is None else len(species))
-        self._one_species = not sparse.issparse(y) and not isinstance(y, tuple) and np.ndim(y) == 1
+        self.one_species_ = not sparse.issparse(y) and not isinstance(y, tuple) and np.ndim(y) == 1
         names = list(covariates) if covariates is not None else [f"x{i}" for i in range(X.shape[1])]
         if len(names) != X.shape[1]:
             raise InputError(
@@ -219,48 +209,21 @@ class DeepMaxent(BaseEstimator):
         self.network_: StackedNetwork = train_stack(
             sites, members, config, folder=folder, fingerprint=fingerprint, progress=progress
         )
-        self._calibrate(sites, choice.uniform_share, background_cells)
+        self.calibrate(
+            X,
+            counts,
+            cells,
+            choice.uniform_share,
+            site_log_weight=sites.log_weight,
+            cell_log_weight=sites.uniform_log_weight,
+            background_cells=background_cells,
+        )
         return self
 
-    def _calibrate(self, sites: Sites, share: float, background_cells: float | None) -> None:
-        """Fixes the free constants on the background in use and sets the two thresholds."""
-        parts, weights = [], []
-        if share < 1:
-            w = np.exp(sites.log_weight)
-            parts.append(sites.features)
-            weights.append((1 - share) * w / w.sum())
-        if share > 0:
-            w = np.exp(sites.uniform_log_weight)
-            parts.append(sites.uniform)
-            weights.append(share * w / w.sum())
-        records = np.asarray(sites.counts.sum(axis=0)).ravel()
-        sampled = float(sum(len(p) for p in parts))
-        cells = background_cells if share == 1 and background_cells else sampled
-        weight = np.concatenate(weights)
-        f = self._raw(np.concatenate(parts))
-        self.calibration_ = Calibration.fit(f, weight, records, cells=cells)
-        background = self.calibration_.combine(self.calibration_.log_relative(f))
-        at_sites = background[: len(sites.features)] if share < 1 else self._log_relative_mean(sites.features)
-        present = sites.counts.toarray() > 0
-        low = np.asarray(tenth_percentile_threshold(at_sites, present))
-        high = np.asarray(self._max_tss(at_sites, present, background, weight))
-        self.calibration_ = replace(self.calibration_, tenth_percentile=low, max_tss=high)
-
-    @staticmethod
-    def _max_tss(at_sites: Array, present: Array, background: Array, weight: Array) -> Array:
-        """(S,) thresholds separating each species' presences from the whole background, as with presence-only data."""
-        thresholds = np.full(present.shape[1], np.nan)
-        for j in range(present.shape[1]):
-            own = at_sites[present[:, j], j]
-            scores = np.concatenate([own, background[:, j]])
-            labels = np.concatenate([np.ones(len(own)), np.zeros(len(background))])
-            weights = np.concatenate([np.ones(len(own)), weight])
-            thresholds[j] = max_tss_threshold(scores, labels, weights)[0]
-        return thresholds
-
     # -------------------------------------------------------------------------------------------- use
-    def _raw(self, features: Array) -> Array:
-        """(N, F) features -> (M, N, S) f; calls of one shape on rounded sizes, so that a row's answer is its own."""
+    def log_intensity(self, X: Array, *, unseen: Unseen = "error") -> Array:
+        """(N, P) covariates -> (M, N, S) f; calls of one shape on rounded sizes, so that a row's answer is its own."""
+        features = self.features_.transform(X, unseen=unseen)
         network = self.network_.rounded()
         extra = network.features - features.shape[1]
 
@@ -270,105 +233,6 @@ class DeepMaxent(BaseEstimator):
                 return network(padded).transpose(0, 1).numpy()  # (rows, M, S)
 
         return in_fixed_chunks(run, features).transpose(1, 0, 2)
-
-    def _log_relative_mean(self, features: Array) -> Array:
-        return self.calibration_.combine(self.calibration_.log_relative(self._raw(features)))
-
-    def log_relative(self, X: Any, *, unseen: Unseen = "error") -> Array:
-        """(M, N, S) log intensity of each member relative to the background mean.
-
-        Args:
-            X: (N, P) covariates.
-            unseen: What an unseen category does, see `FeatureMap.transform`.
-        """
-        check_is_fitted(self, "network_")
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        return self.calibration_.log_relative(self._raw(self.features_.transform(X, unseen=unseen)))
-
-    def decision_function(self, X: Any) -> Array:
-        """(N, S) log relative intensity of the ensemble, or (N,) when `y` had one dimension; 0 is the background's mean."""
-        log_relative = self.log_relative(X)
-        return self._shape(self.calibration_.combine(log_relative))
-
-    def predict(self, X: Any, *, output: str = "cloglog") -> Array:
-        """Suitability.
-
-        Args:
-            X: (N, P) covariates.
-            output: "raw", "relative", "cloglog" or "expected_count".
-
-        Returns:
-            (N, S), or (N,) when `y` had one dimension.
-        """
-        _check_output(output)
-        log_relative = self.log_relative(X)
-        return self._shape(self.calibration_.scale(self.calibration_.combine(log_relative), output))
-
-    def predict_spread(self, X: Any, *, output: str = "cloglog") -> Array:
-        """(N, S) standard deviation of the answer over members; zeros for one member."""
-        _check_output(output)
-        log_relative = self.log_relative(X)
-        return self._shape(self.calibration_.scale(log_relative, output).std(0))
-
-    def score(self, X: Any, y: Any) -> float:
-        """Mean over species of the AUC of sites with a record against those without."""
-        from ecotone.stats.ranking import auc
-
-        check_is_fitted(self, "network_")
-        counts = as_counts(y, len(X), len(self.species_)).toarray() > 0
-        scores = self.calibration_.combine(self.log_relative(X))
-        values = auc(scores, counts)
-        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
-
-    def _shape(self, values: Array) -> Array:
-        return values[:, 0] if self._one_species else values
-
-
-def as_counts(y: Any, n_sites: int, n_species: int | None) -> sparse.csr_array:
-    """Counts in any accepted form -> (N, S) CSR float32.
-
-    Raises:
-        InputError: DA404 for shapes or indices that do not fit, DA403 for negative or not finite counts.
-    """
-    if isinstance(y, tuple):
-        if len(y) != 3 or len({len(part) for part in y}) != 1:
-            raise InputError(
-                "DA404", "y", "triples need three arrays of one length", "pass (site row, species index, count)"
-            )
-        rows, columns, values = (np.asarray(part) for part in y)
-        width = n_species or (int(columns.max()) + 1 if len(columns) else 1)
-        inside = (rows >= 0).all() and (rows < n_sites).all() and (columns >= 0).all() and (columns < width).all()
-        if not inside:
-            raise InputError("DA404", "y", "an index lies outside the sites or species", "count from 0")
-        counts = sparse.csr_array((values.astype(np.float32), (rows, columns)), shape=(n_sites, width))
-    elif sparse.issparse(y):
-        counts = sparse.csr_array(y, dtype=np.float32)
-    else:
-        if y is None:
-            raise InputError(
-                "DA404", "y", "this estimator requires y to be passed, but the target y is None", "pass the records"
-            )
-        try:
-            dense = np.asarray(y, dtype=np.float32)
-        except (TypeError, ValueError):
-            raise InputError("DA404", "y", "Unknown label type: records must be numbers", "pass counts") from None
-        if dense.ndim not in (1, 2):
-            raise InputError("DA404", "y", f"has {dense.ndim} dimensions", "pass (N,) or (N, S) counts")
-        counts = sparse.csr_array(dense.reshape(len(dense), -1))
-    if counts.shape[0] != n_sites or (n_species is not None and counts.shape[1] != n_species):
-        raise InputError(
-            "DA404", "y", f"shape {counts.shape} for {n_sites} sites and {n_species} species", "pass one row per site"
-        )
-    if not np.isfinite(counts.data).all() or (counts.data < 0).any():
-        raise InputError("DA403", "y", "counts are negative, NaN or infinite", "pass numbers of records")
-    counts.eliminate_zeros()
-    counts.sum_duplicates()
-    return counts
-
-
-def _check_output(output: str) -> None:
-    if output not in UNITS:
-        raise UsageError("US101", output, "no such output scale", suggest(output, UNITS))
 
 
 def _warn(problem: EcotoneWarning) -> None:

@@ -1,33 +1,23 @@
-"""DeepMaxent from files to maps: data, answers, evidence. The learning is in `estimator.py`.
-
-What needs torch is imported where it is used, so that a command line with a typing error is answered at once.
-"""
+"""DeepMaxent as a system: the network in the house of species maps. The learning is in `estimator.py`."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ecotone.abilities import CovariateSpec, MapProduct
-from ecotone.contract import Evidence, Prediction, Scores, System
-from ecotone.data.rasters import RasterStack
-from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
-from ecotone.explain.extrapolation import SampledConditions
-from ecotone.files.fingerprint import cache_key
-from ecotone.systems.deepmaxent.config import Ask, Config, Inputs, Query
+from ecotone.species.system import SpeciesSystem, Variant
+from ecotone.systems.deepmaxent.config import LIMITS, Config
 
 if TYPE_CHECKING:
+    from ecotone.species.prepare import Prepared
     from ecotone.systems.deepmaxent.estimator import DeepMaxent
-    from ecotone.systems.deepmaxent.prepare import Prepared
 
 Array = np.ndarray
 
 
-class DeepMaxentSystem(System):
+class DeepMaxentSystem(SpeciesSystem):
     """Species maps from presence-only records.
 
     Examples:
@@ -37,282 +27,112 @@ class DeepMaxentSystem(System):
     """
 
     name: ClassVar[str] = "deepmaxent"
-    Inputs: ClassVar[Any] = Inputs
-    Query: ClassVar[Any] = Query
     Config: ClassVar[Any] = Config
-    Ask: ClassVar[Any] = Ask
+    limits: ClassVar[dict[str, float]] = LIMITS
     config: Config
-
     estimator: DeepMaxent
-    sampled: SampledConditions
-    data: Prepared | None = None
-    stored_inputs: dict[str, Any]
-    _told: frozenset[tuple[str, int]] = frozenset()
 
-    # -------------------------------------------------------------------------------------------- fit
-    def input_files(self, inputs: Any) -> list[Path]:
-        """The files `fit` will read."""
-        from ecotone.systems.deepmaxent.prepare import input_files
-
-        return input_files(inputs)
-
-    def fit(self, data: Any, *, validation: Any = None, run: Any = None) -> Self:
-        """Learns from records and rasters.
-
-        Args:
-            data: `Inputs`, a mapping of its fields, or `Prepared`.
-            validation: Not used; the background share is validated on blocks of the records.
-            run: Run folder; training then keeps checkpoints there and resumes.
-
-        Raises:
-            InputError: For data that cannot be used; DA405 when target group is asked for but undefined.
-            UsageError: US104 for a device that is not there.
-        """
+    def check(self) -> None:
+        """Refuses a device that is not there."""
         from ecotone.systems.deepmaxent.engine import choose_device
+
+        choose_device(self.config.device)
+
+    def new_estimator(self, options: dict[str, Any]) -> DeepMaxent:
+        """An unfitted `DeepMaxent`."""
         from ecotone.systems.deepmaxent.estimator import DeepMaxent
 
-        choose_device(self.config.device)  # refused before anything is read
-        ready = self._prepare(data)
-        options = self.config.model_dump()
-        if ready.inputs.bias is not None and options["background"] in (None, "auto"):
-            options["background"] = "uniform"
-        estimator = DeepMaxent(**options)
-        estimator.fit(
-            ready.sites,
+        return DeepMaxent(**options)
+
+    def refit(self, ready: Prepared, variants: Sequence[Variant], *, label: str) -> Callable[[Array], Array]:
+        """Trains the variants as one stack of networks."""
+        import torch
+
+        from ecotone.species.background import site_log_weight
+        from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
+
+        features = self.estimator.features_
+        sites = Sites(
+            features.transform(ready.sites),
             ready.counts,
-            background=ready.background,
-            site_weight=ready.site_weight,
-            background_weight=ready.background_weight,
-            coordinates=ready.xy,
-            geographic=ready.geographic,
-            covariates=list(ready.stack.names),
-            levels=ready.levels,
-            species=list(ready.species),
-            background_cells=float(ready.valid_cells),
-            folder=None if run is None else run.path,
-            fingerprint={
-                "data": cache_key(sites=ready.sites, counts=ready.counts.toarray(), background=ready.background),
-                **{key: str(value) for key, value in self.config.model_dump().items()},
-            },
-            progress=self.progress,
+            site_log_weight(ready.site_weight, "site_weight", len(ready.sites)),
+            features.transform(ready.background, unseen="baseline"),
+            site_log_weight(ready.background_weight, "background_weight", len(ready.background)),
         )
-        self._take(estimator, ready)
-        return self
-
-    def _prepare(self, data: Any) -> Prepared:
-        from ecotone.systems.deepmaxent.prepare import Prepared, prepare
-
-        if isinstance(data, Prepared):
-            return data
-        inputs = data if isinstance(data, Inputs) else Inputs.parse(data)
-        return prepare(inputs, seed=self.config.seed)
-
-    def _take(self, estimator: DeepMaxent, ready: Prepared) -> None:
-        self.estimator, self.data = estimator, ready
-        share = estimator.background_.uniform_share
-        seen = [ready.sites] if share < 1 else []
-        seen += [ready.background] if share > 0 else []
-        self.sampled = SampledConditions.fit(np.concatenate(seen), ready.stack.names, ready.stack.categorical)
-        self.stored_inputs = _plain_inputs(ready.inputs)
-
-    @property
-    def species(self) -> list[str]:
-        """S species names."""
-        return self.estimator.species_
-
-    @property
-    def covariates(self) -> tuple[str, ...]:
-        """P covariate names."""
-        return self.estimator.features_.covariates
-
-    def training_data(self) -> Prepared:
-        """The data of `fit`, read again when the system was loaded from a folder."""
-        if self.data is None:
-            if not self.stored_inputs:
-                raise InputError("IO101", "inputs", "the model was fitted from data in memory", "pass the inputs again")
-            self.data = self._prepare(self.stored_inputs)
-        return self.data
-
-    def training_covariates(self) -> RasterStack:
-        """The rasters of `fit`, in the model's order.
-
-        Raises:
-            InputError: RA303 when the model was fitted from data in memory.
-        """
-        from ecotone.systems.deepmaxent import evaluation
-
-        return evaluation.covariates_of(self, [], None)
-
-    # -------------------------------------------------------------------------------------------- predict
-    def predict(self, data: Any, **ask: Any) -> Prediction:
-        """Suitability at points or for a table of covariates.
-
-        Args:
-            data: `Query` or a mapping of its fields (`points`, `covariates`), or an (N, P) array in the model's order.
-            **ask: Fields of `Ask`.
-
-        Returns:
-            Array named after the output scale, (N, S'), nan where a covariate is missing; x and y of the points; and what
-            `ask` adds.
-        """
-        from ecotone.systems.deepmaxent import evaluation
-        from ecotone.systems.deepmaxent.outputs import UNITS
-
-        asked = Ask.parse(ask)
-        species = self._species_index(asked.species)
-        arrays: dict[str, Array] = {}
-        if isinstance(data, np.ndarray):
-            values, valid = np.asarray(data, dtype=np.float64), np.isfinite(data).all(1)
-        else:
-            points = evaluation.read_query(self, data if isinstance(data, Query) else Query.parse(data))
-            arrays |= {"x": points.x, "y": points.y}
-            values, valid = points.values, points.valid
-        units = {}
-        products = self.map_products(**ask)
-        answers = self.window(values[valid], **ask) if valid.any() else [np.empty((0, len(p.bands))) for p in products]
-        for product, answer in zip(products, answers, strict=True):
-            name = product.suffix or asked.output
-            whole = np.full((len(values), answer.shape[1]), np.nan)
-            whole[valid] = answer
-            if name in ("top", "extrapolation-by"):
-                codes = np.nan_to_num(whole[:, 0], nan=-1.0).astype(int).tolist()
-                arrays[name] = np.array([product.legend.get(code, "") for code in codes], dtype=object)
-            else:
-                arrays[name] = whole[:, 0] if product.bands[0] not in self.species else whole
-                units[name] = UNITS[asked.output] if name == asked.output else product.unit
-        return Prediction(arrays, units, tuple(self.species[j] for j in species))
-
-    def _species_index(self, wanted: Sequence[str]) -> list[int]:
-        for name in wanted:
-            if name not in self.species:
-                raise UsageError("US101", name, "the model has no such species", suggest(name, self.species))
-        return [self.species.index(name) for name in wanted] or list(range(len(self.species)))
-
-    # -------------------------------------------------------------------------------------------- maps
-    def map_covariates(self) -> tuple[CovariateSpec, ...]:
-        """The rasters a map needs."""
-        features = self.estimator.features_
-        return tuple(CovariateSpec(name, features.levels.get(name)) for name in features.covariates)
-
-    def map_products(self, **ask: Any) -> tuple[MapProduct, ...]:
-        """Suitability, and whatever else was asked for."""
-        from ecotone.systems.deepmaxent.outputs import UNITS
-
-        asked = Ask.parse(ask)
-        names = tuple(self.species[j] for j in self._species_index(asked.species))
-        unit = UNITS[asked.output]
-        products = [MapProduct(names, unit=unit)]
-        if asked.spread:
-            products.append(MapProduct(names, "spread", unit=unit))
-        if asked.richness:
-            products.append(MapProduct(("richness",), "richness", unit="species per cell"))
-        if asked.top:
-            legend = dict(enumerate(self.species, start=1))
-            products.append(MapProduct(("top species",), "top", "uint16", 0, "species", legend))
-        if asked.thresholds:
-            legend = {0: "below threshold", 1: "at or above threshold"}
-            products.append(MapProduct(names, "binary-p10", "uint8", 255, "1", legend))
-            products.append(MapProduct(names, "binary-maxtss", "uint8", 255, "1", legend))
-        if asked.extrapolation:
-            decisive = dict(enumerate(self.covariates, start=1))
-            products.append(MapProduct(("similarity",), "extrapolation", unit="%"))
-            products.append(
-                MapProduct(("outside by",), "extrapolation-by", "uint8", 255, "covariate", {0: "inside", **decisive})
+        owners = features.owners
+        members = [
+            Member(
+                seed=v.seed,
+                rows=v.rows,
+                uniform_share=v.uniform_share,
+                hidden=None if v.hidden is None else np.array([v.hidden in owner for owner in owners]),
             )
-        return tuple(products)
+            for v in variants
+        ]
+        network = train_stack(sites, members, self.config.resolved(), label=label, progress=self.progress)
 
-    def window(self, covariates: Array, **ask: Any) -> tuple[Array, ...]:
-        """(N, P) covariates of valid pixels -> one (N, bands) array per product; categories never seen give the baseline."""
-        asked = Ask.parse(ask)
-        chosen = self._species_index(asked.species)
-        self._tell_unseen(covariates)
-        calibration = self.estimator.calibration_
-        member = self.estimator.log_relative(covariates, unseen="baseline")
-        combined = calibration.combine(member)
-        results = [calibration.scale(combined, asked.output)[:, chosen]]
-        if asked.spread:
-            results.append(calibration.scale(member, asked.output).std(0)[:, chosen])
-        if asked.richness:
-            results.append(calibration.richness(combined)[:, None])
-        if asked.top:
-            results.append(calibration.scale(combined, "expected_count").argmax(1)[:, None] + 1)
-        if asked.thresholds:
-            results += [(combined >= t)[:, chosen] for t in (calibration.tenth_percentile, calibration.max_tss)]
-        if asked.extrapolation:
-            similarity, decisive = self.sampled.similarity(covariates)
-            results.append(similarity[:, None])
-            results.append(np.where(similarity < 0, decisive + 1, 0)[:, None])
-        return tuple(results)
+        def predict(covariates: Array) -> Array:
+            with torch.inference_mode():
+                return network(torch.from_numpy(features.transform(covariates, unseen="baseline"))).numpy()
 
-    def _tell_unseen(self, covariates: Array) -> None:
-        """Warns of labels that training did not know, once each."""
-        features = self.estimator.features_
-        for name, levels in features.levels.items():
-            column = covariates[:, features.covariates.index(name)]
-            odd = {(name, int(v)) for v in np.unique(column[~np.isin(column, levels)])} - self._told
-            if odd:
-                self._told |= odd
-                shown = ", ".join(str(v) for _, v in sorted(odd)[:8])
-                what = f"category {shown} was not seen in training, such cells get the answer of no category"
-                fix = f"check that {name} means the same as in fit, or fit with rasters that hold it"
-                warnings.warn(EcotoneWarning("DA402", name, what, fix), stacklevel=3)
+        return predict
 
-    # -------------------------------------------------------------------------------------------- evidence
-    def explain(self, data: Any = None, *, target: Any = None, **ask: Any) -> list[Evidence]:
-        """Response curves, importance, extrapolation, effort.
-
-        Args:
-            data: As for `fit`; the training data by default.
-            target: A species, or None for all (curves then for the most recorded ones).
-            **ask: Fields of `Ask`; `output` sets the scale of the curves.
-        """
-        from ecotone.systems.deepmaxent import evidence
-
-        ready = self.training_data() if data is None else self._prepare(data)
-        if target is not None:
-            self._species_index([target])
-        return evidence.explain(self, ready, target=target, ask=Ask.parse(ask))
-
-    def evaluate(self, data: Any = None) -> Scores:
-        """Scores the model.
-
-        Args:
-            data: None for block-wise cross-validation on the training records (with a random split beside it); a `Query`
-                whose points hold presences and absences for an independent test.
-        """
-        from ecotone.systems.deepmaxent import evaluation
-
-        if data is None:
-            return evaluation.cross_validate(self, self.training_data())
-        return evaluation.on_surveys(self, data if isinstance(data, Query) else Query.parse(data))
+    def card_lines(self) -> list[str]:
+        """Paper, and the recipe in a line."""
+        cfg = self.config.resolved()
+        return [
+            "DeepMaxent (arXiv 2412.19217, doi 10.1111/2041-210x.70262): maximum entropy on features learnt from all species.",
+            f"Preset {cfg.preset}: {cfg.members} members, {cfg.blocks} blocks of width {cfg.width}, loss {cfg.loss}",
+        ]
 
     # -------------------------------------------------------------------------------------------- storing
-    def save(self, folder: Path) -> None:
-        """Writes model.safetensors, config.json, preprocessing.json and card.md."""
-        from ecotone.systems.deepmaxent import storage
+    def tensors(self) -> dict[str, Array]:
+        """Weights and biases of each layer."""
+        network = self.estimator.network_
+        found = {}
+        for i, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+            found[f"layer{i}.weight"], found[f"layer{i}.bias"] = weight.detach().numpy(), bias.detach().numpy()
+        return found
 
-        storage.write(self, folder)
+    def notes(self) -> dict[str, Any]:
+        """The validation of the background, which evidence shows."""
+        trial = self.estimator.trial_
+        return {"trial": None if trial is None else vars(trial)}
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Reads what `save` wrote.
+    def shapes(cls, config: dict[str, Any], preprocessing: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Of each layer's weight (M, out, in) and bias (M, out)."""
+        from ecotone.data.features import FeatureMap
+        from ecotone.systems.deepmaxent.network import layer_sizes
 
-        Raises:
-            InputError: IO101 for missing files.
-            IntegrityError: IN101, IN102 for anything that is not a DeepMaxent model within the limits.
-        """
-        from ecotone.systems.deepmaxent import storage
+        cfg = Config.parse(config).resolved()
+        n_features = len(FeatureMap.from_dict(preprocessing["features"]).names)
+        members = int(cfg.members or 1)
+        found: dict[str, tuple[int, ...]] = {}
+        sizes = layer_sizes(n_features, len(preprocessing["species"]), int(cfg.width or 1), int(cfg.blocks or 0))
+        for i, (into, out) in enumerate(sizes):
+            found[f"layer{i}.weight"] = (members, out, into)
+            found[f"layer{i}.bias"] = (members, out)
+        return found
 
-        return storage.read(cls, folder)
+    def restore(self, estimator: Any, tensors: dict[str, Array], notes: dict[str, Any]) -> None:
+        """The network and the trial."""
+        import torch
 
+        from ecotone.systems.deepmaxent.choose import trial_from
+        from ecotone.systems.deepmaxent.network import StackedNetwork
 
-def _plain_inputs(inputs: Inputs) -> dict[str, Any]:
-    """The inputs as JSON, empty when they were given in memory."""
-    values = inputs.model_dump()
-    if not isinstance(values["occurrences"], str | Path):
-        return {}
-    if not all(isinstance(c, str | Path) for c in values["covariates"]):
-        return {}
-    plain = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
-    plain["covariates"] = [str(c) for c in values["covariates"]]
-    return plain
+        config = self.config.resolved()
+        estimator.trial_ = trial_from(notes.get("trial"))
+        network = StackedNetwork(
+            len(estimator.features_.names),
+            len(estimator.species_),
+            width=int(config.width or 1),
+            blocks=int(config.blocks or 0),
+            seeds=[0] * int(config.members or 1),
+        )
+        with torch.no_grad():
+            for i, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
+                weight.copy_(torch.from_numpy(tensors[f"layer{i}.weight"]))
+                bias.copy_(torch.from_numpy(tensors[f"layer{i}.bias"]))
+        estimator.network_ = network.eval()

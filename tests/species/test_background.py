@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecotone.errors import InputError
-from ecotone.systems.deepmaxent.background import (
+from ecotone.species.background import (
     MAX_SMOOTHING,
     MIN_SITES,
     PRESENCE_FLOOR,

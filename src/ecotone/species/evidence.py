@@ -1,8 +1,9 @@
-"""What a DeepMaxent map rests on, as evidence: map, curves, importance, extrapolation, effort, thresholds, cleaning."""
+"""What a species map rests on, as evidence: map, curves, importance, extrapolation, effort, thresholds, cleaning."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,15 +11,12 @@ from ecotone.contract import Check, Contributions, Evidence, Overlay
 from ecotone.explain.effort import agreement, agreement_evidence, record_density
 from ecotone.explain.importance import importance_evidence, permutation_importance
 from ecotone.explain.response import response_curves
-from ecotone.systems.deepmaxent.background import site_log_weight
-from ecotone.systems.deepmaxent.choose import ShareTrial
-from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
-from ecotone.systems.deepmaxent.outputs import UNITS
+from ecotone.species.outputs import UNITS
 
 if TYPE_CHECKING:
-    from ecotone.systems.deepmaxent.config import Ask
-    from ecotone.systems.deepmaxent.prepare import Prepared
-    from ecotone.systems.deepmaxent.system import DeepMaxentSystem
+    from ecotone.species.options import Ask
+    from ecotone.species.prepare import Prepared
+    from ecotone.species.system import SpeciesSystem
 
 Array = np.ndarray
 MAX_SPECIES = 6  # with curves and a picture of their own, unless one is asked for
@@ -26,7 +24,7 @@ PICTURE_CELLS = 90_000
 KINDS = {"target_group": "target-group", "uniform": "uniform", "mixture": "mixed"}
 
 
-def explain(system: DeepMaxentSystem, ready: Prepared, *, target: str | None, ask: Ask) -> list[Evidence]:
+def explain(system: SpeciesSystem, ready: Prepared, *, target: str | None, ask: Ask) -> list[Evidence]:
     """All evidence of a fitted system.
 
     Args:
@@ -83,7 +81,7 @@ class _Picture:
         return layers.reshape(-1, *self.shape)
 
 
-def _map(system: DeepMaxentSystem, picture: _Picture, shown: list[int], output: str, ready: Prepared) -> Overlay:
+def _map(system: SpeciesSystem, picture: _Picture, shown: list[int], output: str, ready: Prepared) -> Overlay:
     values = system.window(picture.covariates, output=output)[0][:, shown]
     alone = len(shown) == 1
     return Overlay(
@@ -99,7 +97,7 @@ def _map(system: DeepMaxentSystem, picture: _Picture, shown: list[int], output: 
     )
 
 
-def _richness(system: DeepMaxentSystem, picture: _Picture) -> Overlay:
+def _richness(system: SpeciesSystem, picture: _Picture) -> Overlay:
     values = system.window(picture.covariates, richness=True)[1]
     return Overlay(
         title="Expected number of species recorded in a cell",
@@ -112,7 +110,7 @@ def _richness(system: DeepMaxentSystem, picture: _Picture) -> Overlay:
     )
 
 
-def _curves(system: DeepMaxentSystem, ready: Prepared, shown: list[int], output: str) -> list[Evidence]:
+def _curves(system: SpeciesSystem, ready: Prepared, shown: list[int], output: str) -> list[Evidence]:
     calibration = system.estimator.calibration_
 
     def predict(rows: Array) -> Array:
@@ -134,7 +132,7 @@ def _curves(system: DeepMaxentSystem, ready: Prepared, shown: list[int], output:
     )
 
 
-def _importance(system: DeepMaxentSystem, ready: Prepared, shown: list[int]) -> list[Evidence]:
+def _importance(system: SpeciesSystem, ready: Prepared, shown: list[int]) -> list[Evidence]:
     rng = np.random.default_rng(system.config.seed)
     some = rng.choice(len(ready.background), size=min(1000, len(ready.background)), replace=False)
     rows = np.concatenate([ready.sites, ready.background[some]])
@@ -177,24 +175,22 @@ def _importance(system: DeepMaxentSystem, ready: Prepared, shown: list[int]) -> 
     return found
 
 
-def _leave_one_out(system: DeepMaxentSystem, ready: Prepared) -> Contributions:
+def _leave_one_out(system: SpeciesSystem, ready: Prepared) -> Contributions:
     """Refits without each covariate, all in one stack, scored on held-out records by the training gain."""
-    sites = _sites(system, ready)
-    owners = system.estimator.features_.owners
+    from ecotone.species.system import Variant
+
     names = system.covariates
-    hidden = [None] + [np.array([name in owner for owner in owners]) for name in names]
     share = system.estimator.background_.uniform_share
     train = np.random.default_rng(system.config.seed).random(len(ready.sites)) < 0.8
     if train.sum() < 2 or train.all():
         train[:] = True
-    members = [Member(seed=55_000, rows=np.flatnonzero(train), uniform_share=share, hidden=h) for h in hidden]
-    network = train_stack(
-        sites, members, system.config.resolved(), label="leaving one covariate out", progress=system.progress
-    )
+    rows = np.flatnonzero(train)
+    variants = [Variant(seed=55_000, uniform_share=share, rows=rows, hidden=name) for name in (None, *names)]
+    predict = system.refit(ready, variants, label="leaving one covariate out")
     held = ~train if not train.all() else train
-    gain = _gain(network, sites, held)  # (P + 1, S)
+    gain = _gain(predict, ready, held)  # (P + 1, S)
     loss = gain[0] - gain[1:]
-    weight = sites.counts[np.flatnonzero(held)].sum(0)
+    weight = ready.counts[np.flatnonzero(held)].sum(0)
     mean = np.average(loss, axis=1, weights=np.maximum(np.asarray(weight).ravel(), 1e-9))
     error = loss.std(1) / np.sqrt(max(loss.shape[1], 1)) if loss.shape[1] > 1 else np.zeros(len(names))
     return Contributions(
@@ -212,22 +208,19 @@ def _leave_one_out(system: DeepMaxentSystem, ready: Prepared) -> Contributions:
     )
 
 
-def _gain(network: Any, sites: Sites, held: Array) -> Array:
-    """(M, S) mean over held-out records of log relative intensity, over all uniform cells and sites as reference."""
-    import torch
+def _gain(predict: Callable[[Array], Array], ready: Prepared, held: Array) -> Array:
+    """(V, S) mean over held-out records of log relative intensity, over all uniform cells as reference."""
     from scipy.special import logsumexp
 
-    reference = sites.uniform if len(sites.uniform) else sites.features
-    with torch.inference_mode():
-        f = network(torch.from_numpy(sites.features[held])).double().numpy()
-        back = network(torch.from_numpy(reference)).double().numpy()
+    reference = ready.background if len(ready.background) else ready.sites
+    f, back = predict(ready.sites[held]).astype(float), predict(reference).astype(float)
     f = f - (logsumexp(back, axis=1, keepdims=True) - np.log(back.shape[1]))
-    counts = sites.counts[np.flatnonzero(held)].toarray()
+    counts = ready.counts[np.flatnonzero(held)].toarray()
     total = np.maximum(counts.sum(0), 1e-9)
     return (f * counts).sum(1) / total
 
 
-def _extrapolation(system: DeepMaxentSystem, picture: _Picture) -> list[Evidence]:
+def _extrapolation(system: SpeciesSystem, picture: _Picture) -> list[Evidence]:
     similarity, decisive = system.sampled.similarity(picture.covariates)
     outside = similarity < 0
     names = system.covariates
@@ -241,7 +234,7 @@ def _extrapolation(system: DeepMaxentSystem, picture: _Picture) -> list[Evidence
         unit="%",
         verdict="pass" if outside.mean() <= 0.05 else "note",
         details=tuple((names[p], f"{100 * shares[p]:.1f} % of cells are outside by this covariate") for p in order[:8]),
-        note="Outside the sampled range the answer is the network's guess. `ecotone map --extrapolation` writes the layer.",
+        note="Outside the sampled range the answer is a guess. `ecotone map --extrapolation` writes the layer.",
     )
     found: list[Evidence] = [
         check,
@@ -268,9 +261,11 @@ def _extrapolation(system: DeepMaxentSystem, picture: _Picture) -> list[Evidence
     return found
 
 
-def _effort(system: DeepMaxentSystem, ready: Prepared, picture: _Picture, shown: list[int]) -> list[Evidence]:
+def _effort(system: SpeciesSystem, ready: Prepared, picture: _Picture, shown: list[int]) -> list[Evidence]:
+    from ecotone.species.system import Variant
+
     chosen = system.estimator.background_
-    trial: ShareTrial | None = system.estimator.trial_
+    trial = system.estimator.trial_
     details = [("reason", chosen.reason)]
     if trial is not None:
         details += [
@@ -295,19 +290,9 @@ def _effort(system: DeepMaxentSystem, ready: Prepared, picture: _Picture, shown:
     if len(ready.species) < 2 and chosen.uniform_share == 1:
         return found  # no other background is defined
     other = 1.0 if chosen.uniform_share < 0.5 else 0.0
-    network = train_stack(
-        _sites(system, ready),
-        [Member(seed=system.config.seed * 1000 + k, uniform_share=other) for k in range(2)],
-        system.config.resolved(),
-        label="the other background",
-        progress=system.progress,
-    )
-    features = system.estimator.features_.transform(picture.covariates, unseen="baseline")
+    variants = [Variant(seed=system.config.seed * 1000 + k, uniform_share=other) for k in range(2)]
+    instead = system.refit(ready, variants, label="the other background")(picture.covariates).mean(0)
     used = system.estimator.calibration_.combine(system.estimator.log_relative(picture.covariates, unseen="baseline"))
-    import torch
-
-    with torch.inference_mode():
-        instead = network(torch.from_numpy(features)).mean(0).numpy()
     values = agreement(used, instead)
     name = "uniform" if other == 1.0 else "target-group"
     order = np.argsort(-np.asarray(ready.counts.sum(0)).ravel(), kind="stable")[:20]
@@ -317,7 +302,7 @@ def _effort(system: DeepMaxentSystem, ready: Prepared, picture: _Picture, shown:
     return found
 
 
-def _thresholds(system: DeepMaxentSystem, shown: list[int]) -> list[Evidence]:
+def _thresholds(system: SpeciesSystem, shown: list[int]) -> list[Evidence]:
     calibration = system.estimator.calibration_
     found: list[Evidence] = []
     for j in shown:
@@ -341,14 +326,3 @@ def _thresholds(system: DeepMaxentSystem, shown: list[int]) -> list[Evidence]:
             )
         )
     return found
-
-
-def _sites(system: DeepMaxentSystem, ready: Prepared) -> Sites:
-    features = system.estimator.features_
-    return Sites(
-        features.transform(ready.sites),
-        ready.counts,
-        site_log_weight(ready.site_weight, "site_weight", len(ready.sites)),
-        features.transform(ready.background, unseen="baseline"),
-        site_log_weight(ready.background_weight, "background_weight", len(ready.background)),
-    )

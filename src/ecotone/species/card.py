@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from ecotone.systems.deepmaxent.system import DeepMaxentSystem
+    from ecotone.species.system import SpeciesSystem
 
 
-def write(system: DeepMaxentSystem) -> str:
+def write(system: SpeciesSystem) -> str:
     """The card of a fitted system, Markdown."""
-    cfg = system.config.resolved()
+    method, *recipe = system.card_lines()
     chosen = system.estimator.background_
     records = system.estimator.calibration_.records
     features = system.estimator.features_
@@ -20,12 +20,12 @@ def write(system: DeepMaxentSystem) -> str:
     lines = [
         f"# Species map model: {len(system.species)} species",
         "",
-        "DeepMaxent (arXiv 2412.19217, doi 10.1111/2041-210x.70262): maximum entropy on features learnt from all species.",
+        method,
         "",
         f"- Records: {int(records.sum())} in all, {int(records.min())} to {int(records.max())} per species",
         f"- Covariates: {', '.join(system.covariates)} (categorical: {categorical})",
         f"- Background: {chosen.kind.replace('_', ' ')}, {100 * chosen.uniform_share:.0f} % uniform; {chosen.reason}",
-        f"- Preset {cfg.preset}: {cfg.members} members, {cfg.blocks} blocks of width {cfg.width}, loss {cfg.loss}",
+        *(f"- {line}" for line in recipe),
         f"- Species: {', '.join(system.species[:50])}{' ...' if len(system.species) > 50 else ''}",
         "",
         "## How to read it",
@@ -41,5 +41,5 @@ def write(system: DeepMaxentSystem) -> str:
     if features.constant:
         lines.insert(8, f"- Left out, constant over the background: {', '.join(features.constant)}")
     if np.any(records < 5):
-        lines.insert(8, "- Some species have fewer than 5 records: their maps rest on the other species' features")
+        lines.insert(8, "- Some species have fewer than 5 records: their own maps rest on very little")
     return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecotone.errors import InputError
-from ecotone.systems.deepmaxent.outputs import UNITS, Calibration
+from ecotone.species.outputs import UNITS, Calibration
 
 M, K, S = 3, 50, 4
 RECORDS = np.array([5.0, 40.0, 0.0, 300.0])

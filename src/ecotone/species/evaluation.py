@@ -17,12 +17,11 @@ from ecotone.data.rasters import RasterStack
 from ecotone.data.tables import read_table
 from ecotone.errors import InputError, UsageError, suggest
 from ecotone.stats.splits import block_ids, random_folds, spatial_blocks
-from ecotone.systems.deepmaxent.background import site_log_weight
 
 if TYPE_CHECKING:
-    from ecotone.systems.deepmaxent.config import Query
-    from ecotone.systems.deepmaxent.prepare import Prepared
-    from ecotone.systems.deepmaxent.system import DeepMaxentSystem
+    from ecotone.species.options import Query
+    from ecotone.species.prepare import Prepared
+    from ecotone.species.system import SpeciesSystem
 
 Array = np.ndarray
 FOLDS = 4
@@ -40,7 +39,7 @@ class Points:
     valid: Array
 
 
-def covariates_of(system: DeepMaxentSystem, covariates: list[Any], raster_crs: str | None) -> RasterStack:
+def covariates_of(system: SpeciesSystem, covariates: list[Any], raster_crs: str | None) -> RasterStack:
     """The rasters of a query, or those of `fit`, in the model's order; bands are matched by name."""
     if covariates:
         stack = RasterStack.open(covariates, assume_crs=raster_crs)
@@ -63,7 +62,7 @@ def covariates_of(system: DeepMaxentSystem, covariates: list[Any], raster_crs: s
     return stack.select(list(system.covariates), categorical=labels)
 
 
-def read_query(system: DeepMaxentSystem, query: Query) -> Points:
+def read_query(system: SpeciesSystem, query: Query) -> Points:
     """The points of a query with their covariates."""
     if query.points is None:
         raise UsageError("US105", "points", "no table of points was given", "pass one: --points FILE")
@@ -82,7 +81,7 @@ def _named(query: Query) -> str:
 
 
 # ------------------------------------------------------------------------------------------------ cross-validation
-def cross_validate(system: DeepMaxentSystem, ready: Prepared) -> Scores:
+def cross_validate(system: SpeciesSystem, ready: Prepared) -> Scores:
     """Refits on folds and scores held-out records; spatial blocks are the answer, a random split stands beside it.
 
     A held-out presence is ranked against uniform cells of the held-out blocks ("auc") and, with several species, against
@@ -91,34 +90,25 @@ def cross_validate(system: DeepMaxentSystem, ready: Prepared) -> Scores:
     Raises:
         InputError: OC205 when there is too little to hold some back.
     """
-    from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
+    from ecotone.species.system import Variant
 
-    estimator = system.estimator
-    features = estimator.features_
-    sites = Sites(
-        features.transform(ready.sites),
-        ready.counts,
-        site_log_weight(ready.site_weight, "site_weight", len(ready.sites)),
-        features.transform(ready.background, unseen="baseline"),
-        site_log_weight(ready.background_weight, "background_weight", len(ready.background)),
-    )
-    share = estimator.background_.uniform_share
+    share = system.estimator.background_.uniform_share
     everywhere = np.concatenate([ready.xy, ready.background_xy])
     splits = {
         "": _block_folds(everywhere, ready.geographic, len(ready.xy)),
         "_random": random_folds(len(everywhere), folds=FOLDS),
     }
-    members, held = [], []
+    variants, held = [], []
     for name, folds in splits.items():
         for d in range(FOLDS):
             rows = np.flatnonzero(folds[: len(ready.xy)] != d)
             if len(rows) >= 2 and len(rows) < len(ready.xy):
-                members.append(Member(seed=77_000 + d, rows=rows, uniform_share=share))
+                variants.append(Variant(seed=77_000 + d, uniform_share=share, rows=rows))
                 held.append((name, folds == d))
-    if not members:
+    if not variants:
         raise InputError("OC205", "records", f"{len(ready.xy)} sites are too few for cross-validation", "add records")
-    network = train_stack(sites, members, system.config.resolved(), label="cross-validation", progress=system.progress)
-    f = _predict(network, np.concatenate([sites.features, sites.uniform]))  # (D', K + U, S)
+    predict = system.refit(ready, variants, label="cross-validation")
+    f = predict(np.concatenate([ready.sites, ready.background]))  # (V, K + U, S)
     tables = {name: _held_out(f, held, name, ready) for name in splits}
     enough = np.asarray(ready.counts.sum(0)).ravel() >= MIN_RECORDS
     metrics: dict[str, Score] = {}
@@ -148,13 +138,6 @@ def _block_folds(xy: Array, geographic: bool, n_sites: int) -> Array:
     weight = np.zeros(len(xy))
     weight[:n_sites] = 1.0
     return spatial_blocks(xy[:, 0], xy[:, 1], size="auto", folds=FOLDS, seed=0, balance=weight, geographic=geographic)
-
-
-def _predict(network: Any, features: Array) -> Array:
-    import torch
-
-    with torch.inference_mode():
-        return network(torch.from_numpy(features)).numpy()
 
 
 def _held_out(f: Array, held: list[tuple[str, Array]], name: str, ready: Prepared) -> dict[str, tuple[Array, Array]]:
@@ -202,7 +185,7 @@ def _interval(values: Array, spread: Array) -> Score:
 
 
 # ------------------------------------------------------------------------------------------------ surveys
-def on_surveys(system: DeepMaxentSystem, query: Query) -> Scores:
+def on_surveys(system: SpeciesSystem, query: Query) -> Scores:
     """Scores against a table of presences and absences, long or wide."""
     from ecotone.stats.evaluation import score_survey
 
@@ -227,7 +210,7 @@ def on_surveys(system: DeepMaxentSystem, query: Query) -> Scores:
     return Scores(result.summary(), split, result.rows())
 
 
-def _long(system: DeepMaxentSystem, query: Query, frame: Any) -> tuple[Any, Array]:
+def _long(system: SpeciesSystem, query: Query, frame: Any) -> tuple[Any, Array]:
     if query.presence not in frame.columns:
         raise InputError(
             "OC201", _named(query), f"has no column {query.presence!r}", suggest(str(query.presence), frame.columns)
@@ -249,7 +232,7 @@ def _long(system: DeepMaxentSystem, query: Query, frame: Any) -> tuple[Any, Arra
     return pd.DataFrame({"longitude": position[:, 0], "latitude": position[:, 1]}), labels
 
 
-def _wide(system: DeepMaxentSystem, query: Query, frame: Any) -> tuple[Any, Array]:
+def _wide(system: SpeciesSystem, query: Query, frame: Any) -> tuple[Any, Array]:
     there = [name in frame.columns for name in system.species]
     if not any(there):
         what = "has no 0/1 column named after a species of the model"

@@ -19,8 +19,8 @@ from ecotone.data.occurrences import Occurrences, read_occurrences
 from ecotone.data.raster_grid import is_geographic
 from ecotone.data.rasters import RasterStack
 from ecotone.errors import EcotoneWarning, InputError
-from ecotone.systems.deepmaxent.background import thinning_weight
-from ecotone.systems.deepmaxent.config import Inputs
+from ecotone.species.background import thinning_weight
+from ecotone.species.options import Inputs
 
 Array = np.ndarray
 MAX_LABELS = 20

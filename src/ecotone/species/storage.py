@@ -1,0 +1,96 @@
+"""A fitted species system as a folder: model.safetensors, config.json, preprocessing.json, card.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ecotone.data.features import FeatureMap
+from ecotone.errors import InputError, IntegrityError
+from ecotone.explain.extrapolation import SampledConditions
+from ecotone.files.model_folder import StoredModel, read_model, write_model
+from ecotone.species import card
+from ecotone.species.background import BackgroundChoice
+from ecotone.species.outputs import Calibration
+
+if TYPE_CHECKING:
+    from ecotone.species.system import SpeciesSystem
+
+Kind = TypeVar("Kind", bound="SpeciesSystem")
+
+
+def write(system: SpeciesSystem, folder: Path) -> None:
+    """Writes the four files."""
+    estimator = system.estimator
+    chosen = estimator.background_
+    preprocessing = {
+        "species": system.species,
+        "features": estimator.features_.to_dict(),
+        "calibration": estimator.calibration_.to_dict(),
+        "sampled": system.sampled.to_dict(),
+        "background": {"kind": chosen.kind, "uniform_share": chosen.uniform_share, "reason": chosen.reason},
+        **system.notes(),
+        "inputs": _paths(system.stored_inputs, _homeless),
+    }
+    write_model(
+        folder,
+        system=system.name,
+        config=system.config.model_dump(),
+        tensors=system.tensors(),
+        preprocessing=preprocessing,
+        card=card.write(system),
+    )
+
+
+def read(cls: type[Kind], folder: Path) -> Kind:
+    """Reads the four files into a system.
+
+    Raises:
+        InputError: IO101 for missing files.
+        IntegrityError: IN101, IN102 for anything that is not a model of the system within the limits.
+    """
+    stored = read_model(folder, cls.name, options=cls.Config, limits=cls.limits, shapes=cls.shapes)
+    system = cls(stored.config)
+    try:
+        _take(system, stored)
+    except (InputError, KeyError, TypeError, ValueError, AttributeError, RuntimeError):
+        where = Path(folder) / "preprocessing.json"
+        raise IntegrityError("IN102", where, "is not consistent", "use the original folder") from None
+    return system
+
+
+def _take(system: SpeciesSystem, stored: StoredModel) -> None:
+    config, pre = system.config.resolved(), stored.preprocessing
+    estimator = system.new_estimator(system.config.model_dump())
+    features = estimator.features_ = FeatureMap.from_dict(pre["features"])
+    estimator.species_ = [str(name) for name in pre["species"]]
+    chosen = pre["background"]
+    estimator.background_ = BackgroundChoice(str(chosen["kind"]), float(chosen["uniform_share"]), str(chosen["reason"]))
+    estimator.calibration_ = Calibration.from_dict(
+        pre["calibration"], int(config.members or 1), len(estimator.species_)
+    )
+    estimator.n_features_in_, estimator.config_, estimator.one_species_ = len(features.covariates), config, False
+    system.restore(estimator, stored.tensors, pre)
+    system.estimator = estimator
+    system.sampled = SampledConditions.from_dict(pre["sampled"])
+    system.stored_inputs = _paths(pre["inputs"], lambda path: str(Path(path).expanduser()))
+
+
+def _paths(inputs: Mapping[str, Any], change: Any) -> dict[str, Any]:
+    """The inputs with each path changed."""
+    found = dict(inputs)
+    for name in ("occurrences", "bias"):
+        if found.get(name):
+            found[name] = change(found[name])
+    if "covariates" in found:
+        found["covariates"] = [change(path) for path in found["covariates"]]
+    return found
+
+
+def _homeless(path: str) -> str:
+    """The path with ``~`` for the home folder, so that a model that is passed on names no user."""
+    with suppress(ValueError, RuntimeError):
+        return "~/" + Path(path).relative_to(Path.home()).as_posix()
+    return path
