@@ -20,6 +20,7 @@ from ecotone.errors import InputError
 from ecotone.mapping.pixelwise import in_fixed_chunks
 
 Array = np.ndarray
+PIECE = 65_536
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,11 @@ class Lookup:
         """
         z = self.features.standardised(covariates)
         covariates = np.asarray(covariates, dtype=np.float64)
-        out = in_fixed_chunks(self._smooth, z)
-        out += self._tables(z, covariates, unseen)
+        out = np.empty((len(z), self.table.shape[1]))
+        for start in range(0, len(z), PIECE):
+            part = slice(start, start + PIECE)
+            out[part] = in_fixed_chunks(self._smooth, z[part])
+            out[part] += self._tables(z[part], covariates[part], unseen)
         return out
 
     def _smooth(self, z: Array) -> Array:

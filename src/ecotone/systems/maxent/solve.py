@@ -68,6 +68,17 @@ class Solution:
     iterations: Array
     converged: Array
 
+    @classmethod
+    def empty(cls, problems: int, features: int) -> Solution:
+        """All coefficients 0, nothing to improve."""
+        zeros = [np.zeros(problems) for _ in range(3)]
+        return cls(np.zeros((problems, features)), *zeros, np.zeros(problems, int), np.ones(problems, bool))
+
+    def take(self, at: Array, other: Solution) -> None:
+        """Puts the problems of another solution into rows `at`."""
+        for name in self.__dataclass_fields__:
+            getattr(self, name)[at] = getattr(other, name)
+
 
 def solve(problems: Problems, *, tolerance: float = TOLERANCE, max_iterations: int = 100) -> Solution:
     """Solves all problems.
@@ -81,7 +92,7 @@ def solve(problems: Problems, *, tolerance: float = TOLERANCE, max_iterations: i
     x = np.asarray(problems.features, dtype=np.float64)
     r, f = x.shape
     s = problems.penalty.shape[0]
-    out = Solution(np.zeros((s, f)), *(np.zeros(s) for _ in range(3)), np.zeros(s, int), np.zeros(s, bool))
+    out = Solution.empty(s, f)
     narrow = np.ascontiguousarray(x.T, dtype=np.float32)  # (F, R) for gathering columns
     size = max(1, min(64, BLOCK_NUMBERS // max(r, 1)))
     for start in range(0, s, size):
