@@ -15,7 +15,7 @@ RIDGE = 1e-7  # relative; identical columns stay solvable
 
 
 def l1_quadratic(
-    hessian: Array, gradient: Array, start: Array, penalty: Array, *, rounds: int = 12, tolerance: float = 1e-3
+    hessian: Array, gradient: Array, start: Array, penalty: Array, *, rounds: int = 20, tolerance: float = 1e-3
 ) -> Array:
     """Solves the problems approximately; never ends above the start.
 
@@ -50,7 +50,7 @@ def l1_quadratic(
             for k in range(a):
                 old = b[k]
                 free = old - r[:, k] * step[k]
-                new = free - np.clip(free, -threshold[k], threshold[k])
+                new = free - np.minimum(np.maximum(free, -threshold[k]), threshold[k])
                 move = np.where(ok[:, k], new - old, 0.0)
                 if move.any():
                     b[k] = old + move
@@ -72,15 +72,22 @@ def _subspace_step(rows: Array, r: Array, b: Array, limit: Array, ok: Array) -> 
     value = b.T
     support = (value != 0) & ok
     hessian = rows.transpose(1, 0, 2)
-    both = support[:, :, None] & support[:, None, :]
-    matrix = np.where(both, hessian, 0.0)
-    index = np.arange(matrix.shape[1])
-    matrix[:, index, index] += np.where(support, 0.0, 1.0)
     target = np.where(support, -(r + np.sign(value) * limit), 0.0)
+    # only the supports are solved, padded to the largest with rows of the identity
+    count = support.sum(1)
+    size = max(int(count.max()), 1)
+    index = np.argsort(~support, axis=1, kind="stable")[:, :size]
+    each = np.arange(len(value))[:, None]
+    real = np.arange(size) < count[:, None]
+    matrix = hessian[each[:, :, None], index[:, :, None], index[:, None, :]]
+    matrix *= real[:, :, None] & real[:, None, :]
+    matrix[:, np.arange(size), np.arange(size)] += ~real
     try:
-        delta = np.linalg.solve(matrix, target[:, :, None])[:, :, 0]
+        short = np.linalg.solve(matrix, target[each, index][:, :, None])[:, :, 0]
     except np.linalg.LinAlgError:
         return b, r
+    delta = np.zeros_like(value)
+    delta[each, index] = np.where(real, short, 0.0)
     slope = (target * delta).sum(1)  # the decrease promised
     good = np.isfinite(delta).all(1) & (slope > 0)
     delta = np.where(good[:, None], delta, 0.0)

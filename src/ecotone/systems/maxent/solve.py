@@ -23,7 +23,7 @@ from ecotone.systems.maxent.quadratic import l1_quadratic
 Array = np.ndarray
 TOLERANCE = 1e-5
 BLOCK_NUMBERS = 12_000_000  # logits held at once
-FIRST_SAMPLE = 1024
+FIRST_SAMPLE = 2048
 SHORTEST = 2.0**-20
 
 
@@ -215,7 +215,7 @@ class _Block:
             rows = np.searchsorted(edges, (np.arange(size) + 0.5) / size * edges[-1])
             rows, times = np.unique(np.minimum(rows, len(q) - 1), return_counts=True)
             share = times / size
-            part = self.narrow[features[:, None], rows[None, :]]
+            part = self.narrow[features].take(rows, axis=1)
             mean = part @ share
         else:
             share, part = q, self.narrow[features]
