@@ -44,6 +44,7 @@ CODES: dict[str, str] = {
     "DA404": "shapes or lengths do not fit together",
     "DA405": "target-group background is undefined here",
     "TR501": "the loss is not finite; training stopped at the last good checkpoint",
+    "TR502": "a species is not at its certified optimum when the iterations end (warning)",
     # optional dependency: exit status 4
     "MD101": "an optional dependency is not installed",
     # integrity: exit status 5

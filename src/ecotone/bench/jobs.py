@@ -102,3 +102,24 @@ def nceas_hash(folder: str | Path) -> str:
     return cache_key(files=[digest for _, digest in sorted((Path(k).name, v) for k, v in hash_files(paths).items())])[
         :12
     ]
+
+
+def merged(jobs: list[Job]) -> Job:
+    """The jobs of one region as one job of all their species; sites of different groups stay apart.
+
+    Only for methods that compare with uniform cells: a target group of several groups would be another background.
+    """
+    first = jobs[0]
+    return Job(
+        first.region,
+        "+".join(job.group for job in jobs),
+        tuple(name for job in jobs for name in job.species),
+        first.covariates,
+        {p: tuple(sorted({v for job in jobs for v in job.levels[p]})) for p in first.levels},
+        np.concatenate([job.sites for job in jobs]),
+        sparse.csr_array(sparse.block_diag([job.counts for job in jobs])),
+        np.concatenate([job.xy for job in jobs]),
+        first.geographic,
+        first.background,
+        tuple(survey for job in jobs for survey in job.surveys),
+    )

@@ -34,6 +34,7 @@ BENCHES: dict[str, BenchEntry] = {
     "archipelago": BenchEntry(
         "ecotone.bench.archipelago", "simulated islands under growing effort bias, against the known truth"
     ),
+    "maxent": BenchEntry("ecotone.bench.maxent", "Maxent of all species of a region at once, against elapid one by one"),
     "speed": BenchEntry(
         "ecotone.bench.speed", "stacked training against a plain loop, at equal mathematics and end to end"
     ),

@@ -1,4 +1,4 @@
-"""From covariates to model features: standardised, quantile, quadratic, product, hinge and one-hot.
+"""From covariates to model features: standardised, quantile, quadratic, product, hinge, threshold and one-hot.
 
 Fitted on background sites only, so that a covariate means the same for every species, then fixed. One transform serves
 training, prediction and every pixel of a map. Letters: N sites, P covariates, F features, K knots.
@@ -7,7 +7,7 @@ training, prediction and every pixel of a map. Letters: N sites, P covariates, F
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -16,8 +16,10 @@ from ecotone.errors import InputError, UsageError, suggest
 
 Array = np.ndarray
 Unseen = Literal["error", "baseline"]
-KINDS = ("linear", "quantile", "quadratic", "product", "hinge")
+Knots = Literal["even", "quantile"]
+KINDS = ("linear", "quantile", "quadratic", "product", "hinge", "threshold")
 _MAX_KNOTS = 4096
+_FINE = 8  # quantiles kept per knot
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,10 @@ class FeatureMap:
         quantiles: (C, K) background quantiles of the standardised covariates (K = 0 without quantile features).
         hinges: Knots per side and covariate for hinge features.
         constant: Continuous covariates without variation; they make no feature.
+        thresholds: Steps per covariate for threshold features.
+        inner: (C, K) places of hinge and threshold knots, standardised: K evenly spaced quantiles of the background, ends
+            included. (C, 0) spaces the knots evenly over the range.
+        clamp: Covariates are moved to the nearest end of the background's range before anything else.
     """
 
     covariates: tuple[str, ...]
@@ -47,6 +53,9 @@ class FeatureMap:
     quantiles: Array
     hinges: int
     constant: tuple[str, ...] = ()
+    thresholds: int = 10
+    inner: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    clamp: bool = False
 
     # -------------------------------------------------------------------------------------------- fitting
     @classmethod
@@ -60,6 +69,9 @@ class FeatureMap:
         hinges: int = 10,
         knots: int = 256,
         weights: Array | None = None,
+        thresholds: int = 10,
+        placement: Knots = "even",
+        clamp: bool = False,
     ) -> FeatureMap:
         """Fits the transform.
 
@@ -71,6 +83,9 @@ class FeatureMap:
             hinges: Hinge knots per side.
             knots: Quantiles kept per covariate.
             weights: (N,) site weights for mean and standard deviation, or None.
+            thresholds: Steps per covariate.
+            placement: Hinge and threshold knots "even" over the range, or at "quantile"s of the background.
+            clamp: Move covariates to the nearest end of the background's range.
 
         Raises:
             UsageError: US101 for an unknown kind.
@@ -101,6 +116,9 @@ class FeatureMap:
             quantiles = np.quantile(z, np.linspace(0, 1, n_knots), axis=0).T
         else:
             quantiles = np.zeros((len(continuous), 0))
+        inner = np.zeros((len(continuous), 0))
+        if placement == "quantile" and len(z):
+            inner = np.quantile(z, np.linspace(0, 1, _FINE * max(hinges, thresholds) + 1), axis=0).T
         return cls(
             tuple(covariates),
             levels,
@@ -112,6 +130,9 @@ class FeatureMap:
             quantiles,
             hinges,
             constant,
+            thresholds,
+            inner,
+            clamp,
         )
 
     # -------------------------------------------------------------------------------------------- use
@@ -123,12 +144,47 @@ class FeatureMap:
     @property
     def names(self) -> tuple[str, ...]:
         """F feature names, such as ``bio1``, ``bio1^2``, ``biome=4``."""
-        return tuple(name for name, _ in self._described())
+        return tuple(name for name, _, _ in self._described())
 
     @property
     def owners(self) -> tuple[tuple[str, ...], ...]:
         """F tuples: the covariates each feature is made of."""
-        return tuple(owner for _, owner in self._described())
+        return tuple(owner for _, owner, _ in self._described())
+
+    @property
+    def feature_kinds(self) -> tuple[str, ...]:
+        """F kinds: one of `KINDS`, or "categorical"."""
+        return tuple(kind for _, _, kind in self._described())
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """Positions of the continuous covariates that make features, among the continuous ones."""
+        return tuple(j for j, name in enumerate(self.continuous) if name not in self.constant)
+
+    def standardised(self, covariates: Array) -> Array:
+        """(N, P) covariates -> (N, C) continuous ones in background standard deviations, clamped if the map clamps.
+
+        Raises:
+            InputError: DA403 for values that are not finite, DA404 for a wrong width.
+        """
+        x = _check(covariates, len(self.covariates))
+        index = {name: i for i, name in enumerate(self.covariates)}
+        z = (x[:, [index[name] for name in self.continuous]] - self.mean) / self.scale
+        return np.clip(z, self.low, self.high) if self.clamp else z
+
+    def hinge_knots(self, j: int) -> Array:
+        """(hinges + 1,) knots of continuous covariate j, standardised; both ends of the range included."""
+        return self._knots(j, self.hinges + 1)
+
+    def threshold_knots(self, j: int) -> Array:
+        """(thresholds,) steps of continuous covariate j, standardised, strictly inside the range."""
+        return self._knots(j, self.thresholds + 2)[1:-1]
+
+    def _knots(self, j: int, count: int) -> Array:
+        if not self.inner.shape[1]:
+            return np.linspace(self.low[j], self.high[j], count)
+        places = np.linspace(0, 1, self.inner.shape[1])
+        return np.interp(np.linspace(0, 1, count), places, self.inner[j])
 
     def transform(self, covariates: Array, *, unseen: Unseen = "error") -> Array:
         """(N, P) covariates -> (N, F) float32 features.
@@ -142,8 +198,8 @@ class FeatureMap:
         """
         x = _check(covariates, len(self.covariates))
         index = {name: i for i, name in enumerate(self.covariates)}
-        z = (x[:, [index[name] for name in self.continuous]] - self.mean) / self.scale
-        keep = [j for j, name in enumerate(self.continuous) if name not in self.constant]
+        z = self.standardised(x)
+        keep = list(self.used)
         zk = z[:, keep]
         parts: list[Array] = []
         for kind in self.kinds:
@@ -156,8 +212,10 @@ class FeatureMap:
             elif kind == "product":
                 first, second = np.triu_indices(len(keep), 1)
                 parts.append(zk[:, first] * zk[:, second])
+            elif kind == "hinge":
+                parts.extend(self.hinge_values(z[:, j], j) for j in keep)
             else:
-                parts.extend(self._hinge(z[:, j], j) for j in keep)
+                parts.extend(z[:, j, None] > self.threshold_knots(j) for j in keep)
         for name, known in self.levels.items():
             value = x[:, index[name]]
             onehot = value[:, None] == np.asarray(known)
@@ -191,31 +249,41 @@ class FeatureMap:
         np.copyto(rank, 0.0, where=beyond < 0)
         return np.sqrt(12.0) * (rank - 0.5)  # unit variance over the background
 
-    def _hinge(self, z: Array, j: int) -> Array:
+    def hinge_values(self, z: Array, j: int) -> Array:
+        """(N,) standardised covariate j -> (N, 2 hinges) forward and reverse hinges, 0..1."""
         low, high = self.low[j], self.high[j]
-        knots = np.linspace(low, high, self.hinges + 1)
-        forward = np.clip((z[:, None] - knots[:-1]) / (high - knots[:-1]), 0, 1)
-        reverse = np.clip((knots[1:] - z[:, None]) / (knots[1:] - low), 0, 1)
+        knots = self.hinge_knots(j)
+        rise, fall = high - knots[:-1], knots[1:] - low
+        if self.inner.shape[1]:  # tied quantiles: a hinge without width is 0
+            rise, fall = np.where(rise > 0, rise, np.inf), np.where(fall > 0, fall, np.inf)
+        forward = np.clip((z[:, None] - knots[:-1]) / rise, 0, 1)
+        reverse = np.clip((knots[1:] - z[:, None]) / fall, 0, 1)
         return np.concatenate([forward, reverse], axis=1)
 
-    def _described(self) -> list[tuple[str, tuple[str, ...]]]:
-        used = [name for name in self.continuous if name not in self.constant]
-        out: list[tuple[str, tuple[str, ...]]] = []
+    def _described(self) -> list[tuple[str, tuple[str, ...], str]]:
+        used = [self.continuous[j] for j in self.used]
+        out: list[tuple[str, tuple[str, ...], str]] = []
         for kind in self.kinds:
             if kind == "linear":
-                out += [(name, (name,)) for name in used]
+                out += [(name, (name,), kind) for name in used]
             elif kind == "quantile":
-                out += [(f"rank({name})", (name,)) for name in used]
+                out += [(f"rank({name})", (name,), kind) for name in used]
             elif kind == "quadratic":
-                out += [(f"{name}^2", (name,)) for name in used]
+                out += [(f"{name}^2", (name,), kind) for name in used]
             elif kind == "product":
-                out += [(f"{a}*{b}", (a, b)) for i, a in enumerate(used) for b in used[i + 1 :]]
-            else:
+                out += [(f"{a}*{b}", (a, b), kind) for i, a in enumerate(used) for b in used[i + 1 :]]
+            elif kind == "hinge":
                 sides = ("hinge", "reverse hinge")
                 out += [
-                    (f"{side} {k + 1} {name}", (name,)) for name in used for side in sides for k in range(self.hinges)
+                    (f"{side} {k + 1} {name}", (name,), kind)
+                    for name in used
+                    for side in sides
+                    for k in range(self.hinges)
                 ]
-        return out + [(f"{name}={level}", (name,)) for name, known in self.levels.items() for level in known]
+            else:
+                out += [(f"threshold {k + 1} {name}", (name,), kind) for name in used for k in range(self.thresholds)]
+        levels = self.levels.items()
+        return out + [(f"{name}={level}", (name,), "categorical") for name, known in levels for level in known]
 
     # -------------------------------------------------------------------------------------------- storing
     def to_dict(self) -> dict[str, Any]:
@@ -231,6 +299,9 @@ class FeatureMap:
             "quantiles": self.quantiles.tolist(),
             "hinges": self.hinges,
             "constant": list(self.constant),
+            **({"thresholds": self.thresholds} if "threshold" in self.kinds else {}),
+            **({"inner": self.inner.tolist()} if self.inner.shape[1] else {}),
+            **({"clamp": True} if self.clamp else {}),
         }
 
     @classmethod
@@ -249,6 +320,9 @@ class FeatureMap:
             hinges = int(stored["hinges"])
             constant = tuple(str(name) for name in stored["constant"])
             kinds = tuple(str(k) for k in stored["kinds"])
+            thresholds = int(stored.get("thresholds", 10))
+            inner = np.asarray(stored.get("inner", np.zeros((n, 0))), dtype=np.float64).reshape(n, -1)
+            clamp = stored.get("clamp", False) is True
         except (KeyError, TypeError, ValueError, AttributeError):
             raise InputError(
                 "DA404", "preprocessing", "feature map is incomplete", "use a folder written by ecotone"
@@ -257,16 +331,18 @@ class FeatureMap:
             (vectors["scale"] > 0).all()
         )
         bounded = quantiles.shape[1] <= _MAX_KNOTS and 0 < hinges <= _MAX_KNOTS and set(kinds) <= set(KINDS)
+        bounded = bounded and inner.shape[1] <= _FINE * _MAX_KNOTS + 1 and 0 < thresholds <= _MAX_KNOTS
         if (
             not sound
             or not bounded
-            or not np.isfinite(quantiles).all()
+            or not (np.isfinite(quantiles).all() and np.isfinite(inner).all())
             or not set(levels) | set(constant) <= set(covariates)
         ):
             raise InputError(
                 "DA404", "preprocessing", "feature map is not consistent", "use a folder written by ecotone"
             )
-        return cls(covariates, levels, kinds, **vectors, quantiles=quantiles, hinges=hinges, constant=constant)
+        more = {"constant": constant, "thresholds": thresholds, "inner": inner, "clamp": clamp}
+        return cls(covariates, levels, kinds, **vectors, quantiles=quantiles, hinges=hinges, **more)
 
 
 def _check(values: Array, width: int) -> Array:
