@@ -1,8 +1,8 @@
 """Writes the pages and tables of the documentation that follow from the code or from committed results.
 
 ``python docs/generate.py`` brings all of them up to date; ``--check`` only says which are stale (exit status 1).
-Whole pages: docs/reference/{cli,species,deepmaxent,maxent,errors,limits}.md. Blocks between markers: the tables of methods and of accuracy in
-README.md and docs/.
+Whole pages: docs/reference/{cli,species,deepmaxent,maxent,errors,limits}.md. Blocks between markers: the tables of
+methods and of accuracy in README.md and docs/.
 """
 # ruff: noqa: T201
 
@@ -65,8 +65,8 @@ def cli_page() -> str:
         "(`--covariates clim/*.tif`), and may be repeated; a flag is `--swap-xy` or `--no-swap-xy`. Verbs that read or write a\n",
         "run also take these:\n\n",
         option_table(RunOptions),
-        "\nOnce a run exists, `ecotone VERB RUN --help` shows the options of its system; for species maps they are listed under\n",
-        "[Species map options](species.md). Exit statuses: 0 fine, 1 a bug, 2 usage, 3 input, 4 missing optional dependency,\n",
+        "\nOnce a run exists, `ecotone VERB RUN --help` shows the options of its system; for species maps they are listed\n",
+        "under [Species map options](species.md). Exit statuses: 0 fine, 1 a bug, 2 usage, 3 input, 4 missing optional dependency,\n",
         "5 integrity, 6 interrupted and resumable. The codes are under [Errors and warnings](errors.md).\n",
     ]
     for verb, text in VERBS.items():

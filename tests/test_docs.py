@@ -63,7 +63,9 @@ def test_codes_named_in_the_documents_exist() -> None:
     assert named <= set(CODES)
 
 
-@pytest.mark.parametrize("model", [Inputs, Config, MaxentConfig, Query, Ask, MapOptions, RunOptions], ids=lambda m: m.__module__)
+@pytest.mark.parametrize(
+    "model", [Inputs, Config, MaxentConfig, Query, Ask, MapOptions, RunOptions], ids=lambda m: m.__module__
+)
 def test_every_option_is_documented(model: type) -> None:
     options = [f"`--{key.replace('_', '-')}`" for key in model.model_fields]  # type: ignore[attr-defined]
     assert [option for option in options if option not in ALL_TEXT] == []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from contract_suite import Case, ContractSuite
@@ -9,15 +12,20 @@ from ecotone.registry import list_systems
 
 
 @pytest.fixture(scope="module")
-def deepmaxent(tmp_path_factory: pytest.TempPathFactory) -> Case:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A simulated archipelago of 40 x 50 cells with four species."""
     from ecotone.data.simulated.archipelago import archipelago
 
     folder = tmp_path_factory.mktemp("world")
     archipelago(size=(40, 50), species=4, surveys=60).write(folder)
+    return folder
+
+
+def species_case(name: str, folder: Path, config: dict[str, Any]) -> Case:
+    """What all species systems are asked."""
     return Case(
-        name="deepmaxent",
-        config={"epochs": 2, "members": 2, "width": 16, "min_steps": 0},
+        name=name,
+        config=config,
         inputs={
             "occurrences": folder / "occurrences.csv",
             "covariates": [folder / "covariates"],
@@ -35,6 +43,18 @@ def deepmaxent(tmp_path_factory: pytest.TempPathFactory) -> Case:
     )
 
 
+@pytest.fixture(scope="module")
+def deepmaxent(world: Path) -> Case:
+    """Two small networks."""
+    return species_case("deepmaxent", world, {"epochs": 2, "members": 2, "width": 16, "min_steps": 0})
+
+
+@pytest.fixture(scope="module")
+def maxent(world: Path) -> Case:
+    """Two bootstrap replicates."""
+    return species_case("maxent", world, {"members": 2, "hinges": 5})
+
+
 class TestDeepMaxent(ContractSuite):
     """DeepMaxent."""
 
@@ -43,5 +63,13 @@ class TestDeepMaxent(ContractSuite):
         return deepmaxent
 
 
+class TestMaxent(ContractSuite):
+    """Maxent."""
+
+    @pytest.fixture
+    def case(self, maxent: Case) -> Case:
+        return maxent
+
+
 def test_no_system_is_left_out() -> None:
-    assert set(list_systems()) == {"deepmaxent"}
+    assert set(list_systems()) == {"deepmaxent", "maxent"}

@@ -121,9 +121,7 @@ def _twins(sites: Sites) -> Array:
     return np.array([first.get((site + 0.0).tobytes(), -1) for site in sites.covariates], dtype=np.int64)
 
 
-def _records(
-    sites: Sites, variant: Variant, weight: Array, twin: Array
-) -> tuple[sparse.csr_array, sparse.csr_array]:
+def _records(sites: Sites, variant: Variant, weight: Array, twin: Array) -> tuple[sparse.csr_array, sparse.csr_array]:
     """(S, R) records and weights added for presences that are not in the background.
 
     As in maxnet an added presence weighs as much as one background site. A site counts once however many records it holds.

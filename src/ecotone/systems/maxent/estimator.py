@@ -183,8 +183,8 @@ class Maxent(SpeciesEstimator):
         if config.members > 1:
             rng = np.random.default_rng(config.seed)
             variants = [Variant(share, counts=bootstrap_counts(counts, rng)) for _ in range(config.members)]
-        self._records = np.asarray(counts.sum(0), dtype=np.float64).ravel()
-        self._adopt(solve_variants(sites, variants, self.features_, config))
+        self.adopt(solve_variants(sites, variants, self.features_, config))
+        self._warn_open()
         self.calibrate(
             X,
             counts,
@@ -196,10 +196,14 @@ class Maxent(SpeciesEstimator):
         )
         return self
 
-    def _adopt(self, solution: Solution) -> None:
+    def adopt(self, solution: Solution) -> None:
+        """Takes over what a solver found, or what was stored of it, for the features and species at hand."""
         self.solution_ = solution
         self.beta_ = solution.beta.reshape(-1, len(self.species_), solution.beta.shape[1])
         self.lookup_ = Lookup.build(self.features_, solution.beta)
+
+    def _warn_open(self) -> None:
+        solution = self.solution_
         open_ = np.flatnonzero(~solution.converged.reshape(self.beta_.shape[:2]).all(0))
         if len(open_):
             shown = ", ".join(self.species_[j] for j in open_[:5]) + (" ..." if len(open_) > 5 else "")
@@ -228,7 +232,7 @@ class Maxent(SpeciesEstimator):
         return predict
 
     # -------------------------------------------------------------------------------------------- use
-    def log_intensity(self, X: Array, *, unseen: Unseen = "error") -> Array:
+    def log_intensity(self, X: Array, *, unseen: Unseen = "error", precision: str = "float32") -> Array:
         """(N, P) covariates -> (M, N, S) f, up to a constant per member and species; each row from itself alone."""
         shape = (self.beta_.shape[0], self.beta_.shape[1])
         return _by_member(self.lookup_.evaluate(X, unseen=unseen), shape)
@@ -261,7 +265,7 @@ class Maxent(SpeciesEstimator):
         m, s, _ = self.beta_.shape
         solution = self.solution_
         verdict = np.where(solution.converged, "certified", "not certified")
-        records = np.tile(self._records, m)
+        records = np.tile(self.calibration_.records, m)
         return pd.DataFrame(
             {
                 "species": self.species_ * m,

@@ -169,7 +169,19 @@ class _Block:
         )
 
     def _keep(self, stay: Array) -> None:
-        for name in ("columns", "weight", "mean", "penalty", "beta", "z", "scale", "sample", "last_gap", "q", "log_sum"):
+        for name in (
+            "columns",
+            "weight",
+            "mean",
+            "penalty",
+            "beta",
+            "z",
+            "scale",
+            "sample",
+            "last_gap",
+            "q",
+            "log_sum",
+        ):
             setattr(self, name, getattr(self, name)[stay])
         position = np.cumsum(stay) - 1
         inside = stay[self.entry_problem]

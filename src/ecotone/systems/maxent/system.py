@@ -74,7 +74,10 @@ class MaxentSystem(SpeciesSystem):
                 unit="nats",
                 verdict="pass" if certified.all() else "fail",
                 details=tuple(
-                    (str(row.species), f"gap {row.gap:.1e} nats, {row.iterations} iterations, {row.features} features used")
+                    (
+                        str(row.species),
+                        f"gap {row.gap:.1e} nats, {row.iterations} iterations, {row.features} features used",
+                    )
                     for row in worst.itertuples()
                 ),
                 exact=True,
