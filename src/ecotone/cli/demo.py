@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ecotone.cli.common import command_line, say, show_help, split, wants_help
 from ecotone.cli.options import parse
@@ -44,28 +45,27 @@ def run(tokens: list[str]) -> None:
     options = DemoOptions.parse(own)
     if name not in DEMOS:
         raise UsageError("US103", name, "has no demo", f"demos: {', '.join(DEMOS)}")
-    say(*DEMOS[name](Path(options.out or f"demo/{name}"), options, command_line("demo", tokens)), quiet=options.quiet)
+    say(*DEMOS[name](name, Path(options.out or f"demo/{name}"), options, command_line("demo", tokens)), quiet=options.quiet)
 
 
-def deepmaxent(out: Path, options: DemoOptions, command: list[str]) -> list[str]:
+def species_maps(name: str, out: Path, options: DemoOptions, command: list[str]) -> list[str]:
     """Simulated islands: records with effort bias in, maps, a projection to a warmer climate and a report out."""
     from ecotone.cli.fit import fit_run
     from ecotone.cli.map import MapOptions, write_maps
     from ecotone.data.simulated.archipelago import archipelago
+    from ecotone.registry import create
     from ecotone.report.page import write_report
-    from ecotone.species.options import Inputs
-    from ecotone.systems.deepmaxent.system import DeepMaxentSystem
 
     if options.tiny:
         world = archipelago(options.seed, size=(48, 60), species=4, surveys=200)
-        config = {"members": 2, "epochs": 5, "min_steps": 20, "width": 32}
     else:
         world = archipelago(options.seed)
-        config = {}
     place = out.with_name(f"{out.name}-world")
     world.write(place)
-    inputs = Inputs(occurrences=place / "occurrences.csv", covariates=[str(place / "covariates")], categorical=["rock"])
-    system = DeepMaxentSystem(config)
+    system: Any = create(name, **(TINY if options.tiny else FULL)[name])
+    inputs = system.Inputs(
+        occurrences=place / "occurrences.csv", covariates=[str(place / "covariates")], categorical=["rock"]
+    )
     fit_run(system, inputs, out, command, quiet=options.quiet, report=False)
     ask = system.Ask(richness=True, top=True, thresholds=True, extrapolation=True).model_dump()
     write_maps(system, out, out / "map.tif", MapOptions(), ask, options.quiet)
@@ -80,4 +80,9 @@ def deepmaxent(out: Path, options: DemoOptions, command: list[str]) -> list[str]
     ]
 
 
-DEMOS: dict[str, Callable[[Path, DemoOptions, list[str]], list[str]]] = {"deepmaxent": deepmaxent}
+FULL: dict[str, dict[str, Any]] = {"deepmaxent": {}, "maxent": {"background": "target_group"}}
+TINY: dict[str, dict[str, Any]] = {
+    "deepmaxent": {"members": 2, "epochs": 5, "min_steps": 20, "width": 32},
+    "maxent": {"background": "target_group", "hinges": 5},
+}
+DEMOS: dict[str, Callable[[str, Path, DemoOptions, list[str]], list[str]]] = dict.fromkeys(FULL, species_maps)
