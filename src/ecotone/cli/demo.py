@@ -56,10 +56,8 @@ def species_maps(name: str, out: Path, options: DemoOptions, command: list[str])
     from ecotone.registry import create
     from ecotone.report.page import write_report
 
-    if options.tiny:
-        world = archipelago(options.seed, size=(48, 60), species=4, surveys=200)
-    else:
-        world = archipelago(options.seed)
+    small: dict[str, Any] = {"size": (48, 60), "species": 4, "surveys": 200} if options.tiny else {}
+    world = archipelago(options.seed, **small)
     place = out.with_name(f"{out.name}-world")
     world.write(place)
     system: Any = create(name, **(TINY if options.tiny else FULL)[name])
