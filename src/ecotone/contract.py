@@ -169,6 +169,7 @@ class Curve(Evidence):
         lower: (N,) lower edge of the band, or None.
         upper: (N,) upper edge.
         references: Name -> (N,) curves to compare with.
+        name: What `y` is called among the references, where it is one of several equals such as species.
         support: (Q,) values of x seen in training, drawn as a rug; outside them the curve extrapolates.
     """
 
@@ -183,6 +184,7 @@ class Curve(Evidence):
     upper: Array | None = None
     band: str = ""
     references: Mapping[str, Array] = field(default_factory=dict)
+    name: str = ""
     support: Array | None = None
     categories: tuple[str, ...] | None = None
 
@@ -212,6 +214,12 @@ class Overlay(Evidence):
         extent: (west, east, south, north) in CRS units, or None for pixels.
         points: (P, 2) x, y of marks in the same units as `extent`, or None.
         legend: For integer classes: value -> label.
+        x_label: Name of the horizontal axis where the picture is no map, such as a covariate; "" for a map.
+        y_label: Name of the vertical axis.
+        x_unit: Unit of the horizontal axis.
+        y_unit: Unit of the vertical axis.
+        x_names: W names of the columns, for a matrix or a categorical axis; () for a continuous one.
+        y_names: H names of the rows, from the top.
     """
 
     kind: ClassVar[str] = "overlay"
@@ -222,17 +230,34 @@ class Overlay(Evidence):
     extent: tuple[float, float, float, float] | None = None
     points: Array | None = None
     legend: Mapping[int, str] = field(default_factory=dict)
+    x_label: str = ""
+    y_label: str = ""
+    x_unit: str = ""
+    y_unit: str = ""
+    x_names: tuple[str, ...] = ()
+    y_names: tuple[str, ...] = ()
+
+    @property
+    def is_map(self) -> bool:
+        """False for a picture whose axes are covariates or names."""
+        return not (self.x_label or self.y_label or self.x_names or self.y_names)
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 3 or len(self.names) != self.weights.shape[0]:
             raise InputError(
                 "DA404", self.title, f"weights {self.weights.shape} for {len(self.names)} names", "pass (K, H, W)"
             )
+        for names, size, axis in ((self.x_names, 2, "columns"), (self.y_names, 1, "rows")):
+            if names and len(names) != self.weights.shape[size]:
+                what = f"{len(names)} names for {self.weights.shape[size]} {axis}"
+                raise InputError("DA404", self.title, what, f"name all {axis} or none")
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per layer: share of valid pixels, minimum, mean, maximum."""
+        """One row per layer: share of valid pixels, minimum, mean, maximum; a named matrix is given cell by cell."""
         import pandas as pd
 
+        if self.x_names and self.y_names:
+            return self._matrix_frame()
         rows = []
         for name, layer in zip(self.names, self.weights, strict=True):
             valid = layer[np.isfinite(layer)]
@@ -247,6 +272,15 @@ class Overlay(Evidence):
                 }
             )
         return pd.DataFrame(rows)
+
+    def _matrix_frame(self) -> pd.DataFrame:
+        import pandas as pd
+
+        k, height, width = self.weights.shape
+        table: dict[str, Any] = {"name": np.repeat(np.array(self.names, dtype=object), height * width)} if k > 1 else {}
+        table["row"] = np.tile(np.repeat(np.array(self.y_names, dtype=object), width), k)
+        table["column"] = np.tile(np.array(self.x_names, dtype=object), k * height)
+        return pd.DataFrame(table | {"value": self.weights.ravel()})
 
 
 @dataclass(frozen=True, kw_only=True)

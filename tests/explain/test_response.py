@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ecotone.explain.response import response_curves
+from ecotone.errors import InputError, UsageError
+from ecotone.explain.response import compare_species, response_curves
 
 NAMES = ("heat", "rain", "soil")
 TARGETS = ("fern", "moss")
@@ -104,3 +105,58 @@ def test_a_sample_of_sites_is_drawn_by_seed(given):
 def test_a_species_without_records_is_drawn_at_the_background(given):
     curves = response_curves(predict, given[0], [given[1][0], np.empty((0, 3))], NAMES, TARGETS, levels=LEVELS)
     assert all(np.isfinite(c.y).all() and np.isfinite(next(iter(c.references.values()))).all() for c in curves)
+
+
+def test_a_band_over_sites_is_the_quantiles_of_single_sites(given):
+    """Individual curves, members averaged first, one site and one value at a time."""
+    background, _ = given
+    for curve in curves_of(given, band="sites"):
+        p, j = NAMES.index(curve.x_label), TARGETS.index(curve.target)
+        grid = np.array(LEVELS["soil"], float) if curve.x_label == "soil" else curve.x
+        for k, value in enumerate(grid):
+            single = []
+            for site in background:
+                site = site.copy()
+                site[p] = value
+                single.append(predict(site[None])[:, 0, j].mean())
+            assert curve.y[k] == pytest.approx(np.mean(single))
+            np.testing.assert_allclose([curve.lower[k], curve.upper[k]], np.quantile(single, [0.05, 0.95]))
+        assert "40 single background sites" in curve.band
+
+
+def test_the_band_says_what_it_is(given):
+    assert curves_of(given)[0].band == "5-95 % of 3 ensemble members"
+    assert curves_of(given, member="bootstrap refit")[0].band == "5-95 % of 3 bootstrap refits"
+    assert curves_of(given, band="auto")[0].band == curves_of(given)[0].band
+    single = response_curves(lambda x: predict(x, 1), *given, NAMES, TARGETS, levels=LEVELS, band="auto")
+    assert "not an uncertainty" in single[0].band
+    without = curves_of(given, band="none")[0]
+    assert without.lower is None and without.band == ""
+
+
+def test_species_are_compared_on_one_axis(given):
+    curves = curves_of(given)
+    heat, rain, soil = compare_species(curves)
+    assert (heat.name, list(heat.references)) == ("fern", ["moss"])
+    np.testing.assert_array_equal(heat.y, curves[0].y)
+    np.testing.assert_array_equal(rain.references["moss"], curves[4].y)
+    assert soil.categories == ("1", "2", "4")
+    scaled = compare_species(curves, scaled=True)[0]
+    assert scaled.y.max() == pytest.approx(1)
+    np.testing.assert_allclose(scaled.y, curves[0].y / curves[0].y.max())
+    assert compare_species(curves[:3]) == []
+    import dataclasses
+
+    third = [dataclasses.replace(c, target="lichen") for c in curves[:3]]
+    assert "1 more species" in compare_species(curves + third, limit=2)[0].note
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [({"band": "wide"}, "US104"), ({"background": np.empty((0, 3))}, "OC205"), ({"presences": []}, "DA404")],
+)
+def test_bad_requests_are_one_line(given, change, code):
+    asked = {"background": given[0], "presences": given[1]} | change
+    with pytest.raises((InputError, UsageError)) as caught:
+        response_curves(predict, asked.pop("background"), asked.pop("presences"), NAMES, TARGETS, levels=LEVELS, **asked)
+    assert caught.value.code == code

@@ -57,6 +57,7 @@ def curves(draw) -> Curve:
         upper=draw(optional),
         band=draw(text),
         references=draw(st.dictionaries(text, arrays(n), max_size=2)),
+        name=draw(text),
         support=draw(st.none() | arrays(3)),
         categories=draw(st.none() | texts(n)),
     )
@@ -74,6 +75,12 @@ def overlays(draw) -> Overlay:
         extent=draw(st.none() | st.tuples(*[number] * 4)),
         points=draw(st.none() | arrays(2, 2)),
         legend=draw(st.dictionaries(st.integers(-9, 9), text, max_size=2)),
+        x_label=draw(text),
+        y_label=draw(text),
+        x_unit=draw(text),
+        y_unit=draw(text),
+        x_names=draw(st.just(()) | texts(w)),
+        y_names=draw(st.just(()) | texts(h)),
     )
 
 
@@ -216,6 +223,28 @@ def test_a_full_disk_leaves_the_old_evidence(tmp_path, monkeypatch):
     assert caught.value.code == "ST102"
     assert [e.title for e in load_evidence(tmp_path)] == ["old"]
     assert not [p for p in tmp_path.iterdir() if p.is_dir()]
+
+
+def test_a_named_matrix_is_a_table_of_its_cells(tmp_path):
+    matrix = Overlay(
+        title="Overlap",
+        weights=np.array([[[1.0, 0.2], [0.2, 1.0]]]),
+        names=("D",),
+        x_names=("a", "b"),
+        y_names=("a", "b"),
+    )
+    save_evidence(tmp_path, [matrix])
+    written = pd.read_csv(tmp_path / "01-overlay-overlap.csv")
+    assert written.to_numpy().tolist() == [["a", "a", 1.0], ["a", "b", 0.2], ["b", "a", 0.2], ["b", "b", 1.0]]
+    with pytest.raises(InputError, match="1 names for 2 columns"):
+        Overlay(title="t", weights=np.zeros((1, 2, 2)), names=("k",), x_names=("a",))
+
+
+def test_evidence_from_before_axes_had_names_is_still_read(tmp_path):
+    save_evidence(tmp_path, [Overlay(title="t", weights=np.zeros((1, 2, 2)), names=("k",))])
+    rewrite(tmp_path, lambda c: [c["fields"].pop(k) for k in ("x_label", "y_label", "x_unit", "y_unit", "x_names", "y_names")])
+    (back,) = load_evidence(tmp_path)
+    assert isinstance(back, Overlay) and back.is_map
 
 
 def test_no_folder_is_no_evidence(tmp_path):

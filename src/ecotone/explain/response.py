@@ -2,7 +2,10 @@
 
 The curve is the partial dependence: the mean answer over background sites when the covariate is set to a value everywhere
 else unchanged. Beside it stands the profile with the other covariates at their medians among the species' presences, the
-curve that maxnet draws. Where the two part, covariates interact. Letters: M members, N sites, P covariates, S species.
+curve that maxnet draws. Where the two part, covariates interact. A band says one of two different things: what the members
+(of an ensemble, or refits to resampled records) disagree on, or how far single sites lie from the mean because their
+other covariates differ (individual conditional expectation; Goldstein et al. 2015, J. Comput. Graph. Stat. 24:44).
+Letters: M members, N sites, P covariates, S species, G positions.
 """
 
 from __future__ import annotations
@@ -12,9 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ecotone.contract import Curve
+from ecotone.errors import InputError, UsageError
 
 Array = np.ndarray
 Predict = Callable[[Array], Array]
+BANDS = ("members", "sites", "auto", "none")
+_EDGES = (0.05, 0.95)
+_COMPARED = 6  # lines that can be told apart on one axis
 
 
 def response_curves(
@@ -31,6 +38,8 @@ def response_curves(
     sites: int = 100,
     seed: int = 0,
     only: Sequence[str] | None = None,
+    band: str = "members",
+    member: str = "ensemble member",
 ) -> list[Curve]:
     """One curve per target and covariate.
 
@@ -47,10 +56,24 @@ def response_curves(
         sites: Background sites averaged over.
         seed: For the draw.
         only: Covariates to draw; all by default.
+        band: "members" for the 5th to 95th percentile of the members' curves (no band for a single member), "sites" for
+            that of the single sites' curves, members averaged; "auto" takes members where there are several; "none".
+        member: What a member is, in the words of the band: "ensemble member", "bootstrap refit".
 
     Returns:
-        Curves, ordered by target, then covariate. The band spans the 5th to 95th percentile of members (None for one).
+        Curves, ordered by target, then covariate; `Curve.band` says what the band is.
+
+    Raises:
+        UsageError: US104 for an unknown band.
+        InputError: OC205 without background sites, DA404 when presences and targets differ in number.
     """
+    if band not in BANDS:
+        raise UsageError("US104", "band", f"{band!r} is no band", f"choose one of {', '.join(BANDS)}")
+    if not len(background):
+        raise InputError("OC205", "response curves", "there is no background site to average over", "pass some")
+    if len(presences) != len(targets):
+        what = f"presences of {len(presences)} species for {len(targets)} targets"
+        raise InputError("DA404", "response curves", what, "pass one array per target")
     levels, units = levels or {}, units or {}
     rng = np.random.default_rng(seed)
     sample = background[rng.choice(len(background), size=min(sites, len(background)), replace=False)]
@@ -63,29 +86,91 @@ def response_curves(
         varied = np.repeat(sample[None], len(grid), axis=0)  # (G, N, P)
         varied[:, :, p] = grid[:, None]
         answer = predict(varied.reshape(-1, len(covariates)))
-        partial = answer.reshape(answer.shape[0], len(grid), len(sample), -1).mean(2)  # (M, G, S)
+        answer = answer.reshape(answer.shape[0], len(grid), len(sample), -1)
+        partial = answer.mean(2)  # (M, G, S)
+        low, high, words = _band(answer, partial, band, member)
         profiles = _profiles(predict, presences, background, covariates, levels, p, grid)  # (M, G, S)
         for j, target in enumerate(targets):
-            member = partial[:, :, j]
-            band = np.quantile(member, [0.05, 0.95], axis=0) if len(member) > 1 else None
             own = presences[j][:, p] if len(presences[j]) else background[:, p]
             found[j, name] = Curve(
                 title=f"{target}: response to {name}",
                 target=target,
                 x=np.arange(len(grid), dtype=float) if categorical else grid,
-                y=member.mean(0),
+                y=partial[:, :, j].mean(0),
                 x_label=name,
                 x_unit=units.get(name, ""),
                 y_label=y_label,
-                lower=None if band is None else band[0],
-                upper=None if band is None else band[1],
-                band="" if band is None else f"5-95 % of {len(member)} ensemble members",
+                lower=None if low is None else low[:, j],
+                upper=None if high is None else high[:, j],
+                band=words,
                 references={"others at the presences' median": profiles[:, :, j].mean(0)},
                 support=None if categorical else np.sort(own),
                 categories=tuple(f"{v:g}" for v in grid) if categorical else None,
                 note="Mean answer over background sites with this covariate set to the value; ticks are the records.",
             )
     return [found[j, name] for j in range(len(targets)) for name in covariates if (j, name) in found]
+
+
+def compare_species(curves: Sequence[Curve], *, scaled: bool = False, limit: int = _COMPARED) -> list[Curve]:
+    """Several species on one axis, one curve per covariate.
+
+    Args:
+        curves: From `response_curves`, in the order in which species should be named.
+        scaled: Divide each curve by its own maximum, to compare shapes where levels differ.
+        limit: Species shown at most; more lines cannot be told apart.
+
+    Returns:
+        Curves without a band: the first species as `y`, the others as references. A covariate for which fewer than two
+        species have a curve is left out.
+    """
+    by_name: dict[str, list[Curve]] = {}
+    for curve in curves:
+        by_name.setdefault(curve.x_label, []).append(curve)
+    found = []
+    for name, several in by_name.items():
+        same = [c for c in several if c.categories == several[0].categories and np.array_equal(c.x, several[0].x)]
+        shown = {c.target: _shape(c.y) if scaled else np.asarray(c.y) for c in same[:limit]}
+        if len(shown) < 2:
+            continue
+        first, *others = shown
+        left = len(same) - len(shown)
+        found.append(
+            Curve(
+                title=f"Species compared: response to {name}",
+                x=several[0].x,
+                y=shown[first],
+                name=first,
+                references={other: shown[other] for other in others},
+                x_label=name,
+                x_unit=several[0].x_unit,
+                y_label="share of the species' maximum" if scaled else several[0].y_label,
+                y_unit="1" if scaled else several[0].y_unit,
+                categories=several[0].categories,
+                note="Mean answer over background sites with this covariate set to the value."
+                + (" Each curve is divided by its own maximum." if scaled else "")
+                + (f" {left} more species are not shown." if left else ""),
+            )
+        )
+    return found
+
+
+def _shape(y: Array) -> Array:
+    top = np.max(np.abs(y))
+    return y / top if top > 0 else np.zeros_like(y)
+
+
+def _band(answer: Array, partial: Array, band: str, member: str) -> tuple[Array | None, Array | None, str]:
+    """Edges (G, S) and what they are, from (M, G, N, S) answers and their (M, G, S) means over sites."""
+    members, _, sites, _ = answer.shape
+    if band == "auto":
+        band = "members" if members > 1 else "sites"
+    if band == "members" and members > 1:
+        low, high = np.quantile(partial, _EDGES, axis=0)
+        return low, high, f"5-95 % of {members} {member}s"
+    if band == "sites" and sites > 1:
+        low, high = np.quantile(answer.mean(0), _EDGES, axis=1)
+        return low, high, f"5-95 % of {sites} single background sites, whose other covariates differ; not an uncertainty"
+    return None, None, ""
 
 
 def _grid(values: Array, points: int) -> Array:
