@@ -10,7 +10,7 @@ import pytest
 import rasterio
 from rasterio.transform import Affine
 
-ALL = ("--spread", "--richness", "--top", "--thresholds", "--extrapolation")
+ALL = ("--spread", "--richness", "--top", "--thresholds", "--extrapolation", "--applicability")
 
 
 def cells(path):
@@ -43,7 +43,7 @@ def test_the_window_changes_no_bit(ecotone, fitted, tmp_path):
     for size in ("16", "64", "512"):
         assert ecotone("map", fitted, "--out", tmp_path / f"w{size}.tif", "--window", size, *ALL).status == 0
     written = sorted(p.name.removeprefix("w512") for p in tmp_path.glob("w512*.tif"))
-    assert len(written) == 1 + 6 + 1
+    assert len(written) == 1 + 7 + 2
     for name in written:
         whole = (tmp_path / f"w512{name}").read_bytes()
         assert (tmp_path / f"w16{name}").read_bytes() == whole == (tmp_path / f"w64{name}").read_bytes()

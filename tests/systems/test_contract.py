@@ -37,8 +37,15 @@ def species_case(name: str, folder: Path, config: dict[str, Any]) -> Case:
         target="Simulata prima",
         asks=(
             {"output": "expected_count"},
-            {"spread": True, "richness": True, "top": True, "thresholds": True, "extrapolation": True},
-            {"species": ("Simulata tertia", "Simulata prima"), "output": "raw"},
+            {
+                "spread": True,
+                "richness": True,
+                "top": True,
+                "thresholds": True,
+                "extrapolation": True,
+                "applicability": True,
+            },
+            {"species": ("Simulata tertia", "Simulata prima"), "output": "raw", "precision": "bfloat16"},
         ),
     )
 

@@ -45,7 +45,10 @@ def run(tokens: list[str]) -> None:
     options = DemoOptions.parse(own)
     if name not in DEMOS:
         raise UsageError("US103", name, "has no demo", f"demos: {', '.join(DEMOS)}")
-    say(*DEMOS[name](name, Path(options.out or f"demo/{name}"), options, command_line("demo", tokens)), quiet=options.quiet)
+    say(
+        *DEMOS[name](name, Path(options.out or f"demo/{name}"), options, command_line("demo", tokens)),
+        quiet=options.quiet,
+    )
 
 
 def species_maps(name: str, out: Path, options: DemoOptions, command: list[str]) -> list[str]:

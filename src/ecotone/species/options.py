@@ -96,9 +96,11 @@ class Ask(Options):
         species: Species to answer for; all by default.
         richness: Add the expected number of species recorded per cell (1 - exp(-expected_count), summed).
         top: Add the species with the highest expected count.
-        spread: Add the standard deviation of the answer over ensemble members.
+        spread: Add the standard deviation of the answer over ensemble members; with richness also its two uncertainties.
         thresholds: Add 0/1 maps at the 10th percentile of training presences and at the maximum of sensitivity + specificity.
         extrapolation: Add how far each cell lies outside the sampled conditions, and by which covariate.
+        applicability: Add how unlike the sites of fit each cell is, as a multiple of the threshold of the area of applicability.
+        turnover: Add, on maps of another climate, the species expected to be gained and lost, and the turnover.
         precision: Arithmetic of a network's hidden layers. "bfloat16" is faster on processors that have it and changes an
             answer by about 0.001; Maxent has no hidden layers and always computes in float64.
     """
@@ -110,6 +112,8 @@ class Ask(Options):
     spread: bool = False
     thresholds: bool = False
     extrapolation: bool = False
+    applicability: bool = False
+    turnover: bool = False
     precision: Precision = "float32"
 
     @field_validator("species", mode="before")

@@ -7,6 +7,7 @@ S species, K background cells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,8 +78,15 @@ class Calibration:
         """(M, N, S) -> (N, S): the members' mean, scaled to background mean 1 again."""
         return log_relative.mean(0) - self.log_mean_ensemble
 
-    def scale(self, log_relative: Array, output: str) -> Array:
-        """(..., N, S) log relative intensity -> the asked scale."""
+    def scale(self, log_relative: Array, output: str, species: Sequence[int] | None = None) -> Array:
+        """(..., N, S) log relative intensity -> the asked scale.
+
+        Args:
+            log_relative: Of all species, or of those given.
+            output: A key of `UNITS`.
+            species: Which species the last dimension holds; all by default.
+        """
+        which = slice(None) if species is None else np.asarray(species)
         log_relative = np.minimum(log_relative, _LARGEST)
         log_raw = log_relative - np.log(self.cells)
         if output == "relative":
@@ -86,8 +94,8 @@ class Calibration:
         if output == "raw":
             return np.exp(log_raw)
         if output == "cloglog":
-            return -np.expm1(-np.exp(self.entropy + log_raw))
-        return self.records * np.exp(log_raw)
+            return -np.expm1(-np.exp(self.entropy[which] + log_raw))
+        return self.records[which] * np.exp(log_raw)
 
     def richness(self, log_relative: Array) -> Array:
         """(N, S) -> (N,) expected number of species recorded in a background cell."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ecotone.data.features import FeatureMap
 from ecotone.errors import InputError, IntegrityError
+from ecotone.explain.applicability import AreaOfApplicability
 from ecotone.explain.extrapolation import SampledConditions
 from ecotone.files.model_folder import StoredModel, read_model, write_model
 from ecotone.species import card
@@ -18,6 +20,7 @@ from ecotone.species.outputs import Calibration
 if TYPE_CHECKING:
     from ecotone.species.system import SpeciesSystem
 
+POINTS = "applicability.points"
 Kind = TypeVar("Kind", bound="SpeciesSystem")
 
 
@@ -30,6 +33,7 @@ def write(system: SpeciesSystem, folder: Path) -> None:
         "features": estimator.features_.to_dict(),
         "calibration": estimator.calibration_.to_dict(),
         "sampled": system.sampled.to_dict(),
+        **_area(system),
         "background": {"kind": chosen.kind, "uniform_share": chosen.uniform_share, "reason": chosen.reason},
         **system.notes(),
         "inputs": _paths(system.stored_inputs, _homeless),
@@ -38,7 +42,7 @@ def write(system: SpeciesSystem, folder: Path) -> None:
         folder,
         system=system.name,
         config=system.config.model_dump(),
-        tensors=system.tensors(),
+        tensors=system.tensors() | ({} if system.applicability is None else {POINTS: system.applicability.points}),
         preprocessing=preprocessing,
         card=card.write(system),
     )
@@ -51,7 +55,7 @@ def read(cls: type[Kind], folder: Path) -> Kind:
         InputError: IO101 for missing files.
         IntegrityError: IN101, IN102 for anything that is not a model of the system within the limits.
     """
-    stored = read_model(folder, cls.name, options=cls.Config, limits=cls.limits, shapes=cls.shapes)
+    stored = read_model(folder, cls.name, options=cls.Config, limits=cls.limits, shapes=partial(_shapes, cls))
     system = cls(stored.config)
     try:
         _take(system, stored)
@@ -74,7 +78,25 @@ def _take(system: SpeciesSystem, stored: StoredModel) -> None:
     system.restore(estimator, stored.tensors, pre)
     system.estimator = estimator
     system.sampled = SampledConditions.from_dict(pre["sampled"])
+    if "applicability" in pre:
+        system.applicability = AreaOfApplicability.from_dict({**pre["applicability"], "points": stored.tensors[POINTS]})
     system.stored_inputs = _paths(pre["inputs"], lambda path: str(Path(path).expanduser()))
+
+
+def _area(system: SpeciesSystem) -> dict[str, Any]:
+    """The area of applicability without its sites, which are a tensor."""
+    area = system.applicability
+    if area is None:
+        return {}
+    return {"applicability": {**area.to_dict(), "points": len(area.points)}}
+
+
+def _shapes(
+    cls: type[SpeciesSystem], config: dict[str, Any], preprocessing: dict[str, Any]
+) -> dict[str, tuple[int, ...]]:
+    area = preprocessing.get("applicability")
+    more = {} if area is None else {POINTS: (int(area["points"]), len(area["names"]))}
+    return cls.shapes(config, preprocessing) | more
 
 
 def _paths(inputs: Mapping[str, Any], change: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ecotone.abilities import CovariateSpec, MapProduct
 from ecotone.contract import Evidence, Prediction, Scores, System
 from ecotone.data.rasters import RasterStack
 from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
+from ecotone.explain.applicability import AreaOfApplicability
 from ecotone.explain.extrapolation import SampledConditions
 from ecotone.files.fingerprint import cache_key
 from ecotone.species.options import Ask, Inputs, Query
@@ -49,16 +50,19 @@ class Variant:
 class SpeciesSystem(System):
     """Base of the species distribution models.
 
-    A subclass says how it learns (`new_estimator`, `refit`) and what it stores (`tensors`, `restore`, `shapes`).
+    A subclass says how it learns (`new_estimator`, `refit`) and what it stores (`tensors`, `restore`, `shapes`). `sampled` and
+    `applicability` tell where its answers can be trusted.
     """
 
     Inputs: ClassVar[Any] = Inputs
     Query: ClassVar[Any] = Query
     Ask: ClassVar[Any] = Ask
     limits: ClassVar[dict[str, float]] = {}
+    member_name: ClassVar[str] = "ensemble member"
 
     estimator: Any  # a SpeciesEstimator of the method
     sampled: SampledConditions
+    applicability: AreaOfApplicability | None = None
     data: Prepared | None = None
     stored_inputs: dict[str, Any]
     _told: frozenset[tuple[str, int]] = frozenset()
@@ -165,11 +169,14 @@ class SpeciesSystem(System):
         return prepare(inputs, seed=self.config.seed)
 
     def _take(self, estimator: SpeciesEstimator, ready: Prepared) -> None:
+        from ecotone.species.trust import area_of_applicability
+
         self.estimator, self.data = estimator, ready
         share = estimator.background_.uniform_share
         seen = [ready.sites] if share < 1 else []
         seen += [ready.background] if share > 0 else []
         self.sampled = SampledConditions.fit(np.concatenate(seen), ready.stack.names, ready.stack.categorical)
+        self.applicability = area_of_applicability(estimator, ready, self.config.seed)
         self.stored_inputs = _plain_inputs(ready.inputs)
 
     @property
@@ -216,7 +223,7 @@ class SpeciesSystem(System):
         from ecotone.species.outputs import UNITS
 
         asked = Ask.parse(ask)
-        species = self._species_index(asked.species)
+        species = self.species_index(asked.species)
         arrays: dict[str, Array] = {}
         if isinstance(data, np.ndarray):
             values, valid = np.asarray(data, dtype=np.float64), np.isfinite(data).all(1)
@@ -235,11 +242,20 @@ class SpeciesSystem(System):
                 codes = np.nan_to_num(whole[:, 0], nan=-1.0).astype(int).tolist()
                 arrays[name] = np.array([product.legend.get(code, "") for code in codes], dtype=object)
             else:
-                arrays[name] = whole[:, 0] if product.bands[0] not in self.species else whole
-                units[name] = UNITS[asked.output] if name == asked.output else product.unit
+                unit = UNITS[asked.output] if name == asked.output else product.unit
+                parts = {name: whole} if product.bands[0] in self.species else {name: whole[:, 0]}
+                if parts[name].ndim == 1 and len(product.bands) > 1:
+                    parts = {f"{name}:{band}": whole[:, k] for k, band in enumerate(product.bands)}
+                arrays |= parts
+                units |= dict.fromkeys(parts, unit)
         return Prediction(arrays, units, tuple(self.species[j] for j in species))
 
-    def _species_index(self, wanted: Sequence[str]) -> list[int]:
+    def species_index(self, wanted: Sequence[str]) -> list[int]:
+        """Columns of the named species, of all when none is named.
+
+        Raises:
+            UsageError: US101 for a name the model does not know.
+        """
         for name in wanted:
             if name not in self.species:
                 raise UsageError("US101", name, "the model has no such species", suggest(name, self.species))
@@ -253,53 +269,28 @@ class SpeciesSystem(System):
 
     def map_products(self, **ask: Any) -> tuple[MapProduct, ...]:
         """Suitability, and whatever else was asked for."""
-        from ecotone.species.outputs import UNITS
+        from ecotone.species import maps
 
-        asked = Ask.parse(ask)
-        names = tuple(self.species[j] for j in self._species_index(asked.species))
-        unit = UNITS[asked.output]
-        products = [MapProduct(names, unit=unit)]
-        if asked.spread:
-            products.append(MapProduct(names, "spread", unit=unit))
-        if asked.richness:
-            products.append(MapProduct(("richness",), "richness", unit="species per cell"))
-        if asked.top:
-            legend = dict(enumerate(self.species, start=1))
-            products.append(MapProduct(("top species",), "top", "uint16", 0, "species", legend))
-        if asked.thresholds:
-            legend = {0: "below threshold", 1: "at or above threshold"}
-            products.append(MapProduct(names, "binary-p10", "uint8", 255, "1", legend))
-            products.append(MapProduct(names, "binary-maxtss", "uint8", 255, "1", legend))
-        if asked.extrapolation:
-            decisive = dict(enumerate(self.covariates, start=1))
-            products.append(MapProduct(("similarity",), "extrapolation", unit="%"))
-            products.append(
-                MapProduct(("outside by",), "extrapolation-by", "uint8", 255, "covariate", {0: "inside", **decisive})
-            )
-        return tuple(products)
+        return maps.products(self, Ask.parse(ask))
 
     def window(self, covariates: Array, **ask: Any) -> tuple[Array, ...]:
         """(N, P) covariates of valid pixels -> one (N, bands) array per product; categories never seen give the baseline."""
-        asked = Ask.parse(ask)
-        chosen = self._species_index(asked.species)
+        from ecotone.species import maps
+
         self._tell_unseen(covariates)
-        calibration = self.estimator.calibration_
-        member = self.estimator.log_relative(covariates, unseen="baseline", precision=asked.precision)
-        combined = calibration.combine(member)
-        results = [calibration.scale(combined, asked.output)[:, chosen]]
-        if asked.spread:
-            results.append(calibration.scale(member, asked.output).std(0)[:, chosen])
-        if asked.richness:
-            results.append(calibration.richness(combined)[:, None])
-        if asked.top:
-            results.append(calibration.scale(combined, "expected_count").argmax(1)[:, None] + 1)
-        if asked.thresholds:
-            results += [(combined >= t)[:, chosen] for t in (calibration.tenth_percentile, calibration.max_tss)]
-        if asked.extrapolation:
-            similarity, decisive = self.sampled.similarity(covariates)
-            results.append(similarity[:, None])
-            results.append(np.where(similarity < 0, decisive + 1, 0)[:, None])
-        return tuple(results)
+        return maps.window(self, covariates, Ask.parse(ask))
+
+    def change_products(self, **ask: Any) -> tuple[MapProduct, ...]:
+        """What a map of another climate adds when turnover is asked for."""
+        from ecotone.species import maps
+
+        return maps.change_products(self, Ask.parse(ask))
+
+    def window_change(self, covariates: Array, baseline: Array, **ask: Any) -> tuple[Array, ...]:
+        """(N, P) covariates now and before -> one (N, bands) array per product of `change_products`."""
+        from ecotone.species import maps
+
+        return maps.window_change(self, covariates, baseline, Ask.parse(ask))
 
     def _tell_unseen(self, covariates: Array) -> None:
         """Warns of labels that training did not know, once each."""
@@ -327,7 +318,7 @@ class SpeciesSystem(System):
 
         ready = self.training_data() if data is None else self._prepare(data)
         if target is not None:
-            self._species_index([target])
+            self.species_index([target])
         return evidence.explain(self, ready, target=target, ask=Ask.parse(ask))
 
     def evaluate(self, data: Any = None) -> Scores:

@@ -31,6 +31,7 @@ class MaxentSystem(SpeciesSystem):
     name: ClassVar[str] = "maxent"
     Config: ClassVar[Any] = Config
     limits: ClassVar[dict[str, float]] = LIMITS
+    member_name: ClassVar[str] = "bootstrap replicate"
     config: Config
 
     @property

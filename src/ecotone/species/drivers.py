@@ -1,0 +1,182 @@
+"""What drives a species map: response curves, covariates that act together, importance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ecotone.contract import Contributions, Evidence
+from ecotone.explain.importance import importance_evidence, permutation_importance
+from ecotone.explain.interactions import interaction_evidence, interaction_strength, pair_surface
+from ecotone.explain.response import compare_species, response_curves
+from ecotone.species.outputs import UNITS
+
+if TYPE_CHECKING:
+    from ecotone.species.prepare import Prepared
+    from ecotone.species.system import SpeciesSystem
+
+Array = np.ndarray
+PAIRED = 8  # covariates among which pairs are sought
+SURFACES = 2
+
+
+def curves(system: SpeciesSystem, ready: Prepared, shown: list[int], output: str) -> list[Evidence]:
+    """Response curves of the shown species, and the species on one axis."""
+    calibration = system.estimator.calibration_
+
+    def predict(rows: Array) -> Array:
+        return calibration.scale(system.estimator.log_relative(rows, unseen="baseline"), output)[:, :, shown]
+
+    presences = ready.presences
+    found = list(
+        response_curves(
+            predict,
+            ready.background,
+            [presences[j] for j in shown],
+            system.covariates,
+            [system.species[j] for j in shown],
+            levels=ready.levels,
+            units=ready.stack.units,
+            y_label=f"{output} suitability" if output == "cloglog" else f"{output} ({UNITS[output]})",
+            seed=system.config.seed,
+            band="auto",
+            member=system.member_name,
+        )
+    )
+    compared = compare_species(found, scaled=True) if len(shown) > 1 else []
+    return [*compared, *found]
+
+
+def interactions(system: SpeciesSystem, ready: Prepared, shown: list[int], important: Array) -> list[Evidence]:
+    """Pairs of covariates that act together, and surfaces of the strongest.
+
+    Args:
+        system: Fitted.
+        ready: Its training data.
+        shown: Species of the surfaces.
+        important: (P,) importance; pairs are sought among the `PAIRED` most important covariates.
+    """
+    if len(system.covariates) < 2:
+        return []
+    calibration = system.estimator.calibration_
+
+    def log_relative(rows: Array) -> Array:
+        return calibration.combine(system.estimator.log_relative(rows, unseen="baseline"))
+
+    def cloglog(rows: Array) -> Array:
+        return calibration.scale(log_relative(rows), "cloglog")[:, shown]
+
+    best = sorted(np.argsort(-important, kind="stable")[:PAIRED].tolist())
+    found = interaction_strength(
+        log_relative, ready.background, seed=system.config.seed, pairs=list(combinations(best, 2))
+    )
+    alone = len(shown) == 1
+    name = system.species[shown[0]] if alone else ""
+    ranked = interaction_evidence(found, system.covariates, species=shown[0] if alone else None, target=name)
+    surfaces = [
+        pair_surface(
+            cloglog,
+            ready.background,
+            found.pairs[q],
+            system.covariates,
+            [system.species[j] for j in shown],
+            levels=ready.levels,
+            units=ready.stack.units,
+            unit="cloglog suitability, 0 to 1",
+            seed=system.config.seed,
+        )
+        for q in found.strongest(SURFACES, shown[0] if alone else None)
+    ]
+    return [ranked, *surfaces]
+
+
+def importance(system: SpeciesSystem, ready: Prepared, shown: list[int]) -> tuple[list[Evidence], Array]:
+    """Permutation importance and leave-one-out refits; also (P,) the mean permutation importance."""
+    rng = np.random.default_rng(system.config.seed)
+    some = rng.choice(len(ready.background), size=min(1000, len(ready.background)), replace=False)
+    rows = np.concatenate([ready.sites, ready.background[some]])
+    labels = np.full((len(rows), len(system.species)), np.nan)
+    labels[: len(ready.sites)][ready.counts.toarray() > 0] = 1
+    labels[len(ready.sites) :] = 0
+    calibration = system.estimator.calibration_
+
+    def predict(x: Array) -> Array:
+        return calibration.combine(system.estimator.log_relative(x, unseen="baseline"))
+
+    mean, spread = permutation_importance(predict, rows, labels, repeats=3, seed=system.config.seed)
+    note = "Drop in training AUC (presences against uniform cells) when the covariate is shuffled among sites."
+    found: list[Evidence] = []
+    if len(system.species) > 1:
+        over = np.nanstd(mean, axis=1) / np.sqrt(mean.shape[1])
+        found.append(
+            importance_evidence(
+                "Permutation importance, mean over species",
+                system.covariates,
+                np.nanmean(mean, axis=1),
+                over,
+                note=note,
+                band="2 standard errors over species",
+            )
+        )
+    found += [
+        importance_evidence(
+            f"{system.species[j]}: permutation importance",
+            system.covariates,
+            mean[:, j],
+            spread[:, j],
+            target=system.species[j],
+            note=note,
+            band="2 standard deviations over shuffles",
+        )
+        for j in shown
+    ]
+    found.append(_leave_one_out(system, ready))
+    return found, np.nanmean(mean, axis=1)
+
+
+def _leave_one_out(system: SpeciesSystem, ready: Prepared) -> Contributions:
+    """Refits without each covariate, all in one stack, scored on held-out records by the training gain."""
+    from ecotone.species.system import Variant
+
+    names = system.covariates
+    share = system.estimator.background_.uniform_share
+    train = np.random.default_rng(system.config.seed).random(len(ready.sites)) < 0.8
+    if train.sum() < 2 or train.all():
+        train[:] = True
+    rows = np.flatnonzero(train)
+    variants = [Variant(seed=55_000, uniform_share=share, rows=rows, hidden=name) for name in (None, *names)]
+    predict = system.refit(ready, variants, label="leaving one covariate out")
+    held = ~train if not train.all() else train
+    gain = _gain(predict, ready, held)  # (P + 1, S)
+    loss = gain[0] - gain[1:]
+    weight = ready.counts[np.flatnonzero(held)].sum(0)
+    mean = np.average(loss, axis=1, weights=np.maximum(np.asarray(weight).ravel(), 1e-9))
+    error = loss.std(1) / np.sqrt(max(loss.shape[1], 1)) if loss.shape[1] > 1 else np.zeros(len(names))
+    return Contributions(
+        title="Leaving one covariate out",
+        names=names,
+        values=mean,
+        lower=mean - 2 * error,
+        upper=mean + 2 * error,
+        unit="log-likelihood per held-out record (nats)",
+        band="2 standard errors over species" if loss.shape[1] > 1 else "",
+        note=(
+            "Loss of held-out log-likelihood when the model is refitted without the covariate. Small for a covariate whose "
+            "information others carry too, even when its permutation importance is large."
+        ),
+    )
+
+
+def _gain(predict: Callable[[Array], Array], ready: Prepared, held: Array) -> Array:
+    """(V, S) mean over held-out records of log relative intensity, over all uniform cells as reference."""
+    from scipy.special import logsumexp
+
+    reference = ready.background if len(ready.background) else ready.sites
+    f, back = predict(ready.sites[held]).astype(float), predict(reference).astype(float)
+    f = f - (logsumexp(back, axis=1, keepdims=True) - np.log(back.shape[1]))
+    counts = ready.counts[np.flatnonzero(held)].toarray()
+    total = np.maximum(counts.sum(0), 1e-9)
+    return (f * counts).sum(1) / total

@@ -1,0 +1,189 @@
+"""How far a species map can be trusted: conditions not sampled, effort, background, thresholds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecotone.contract import Check, Evidence, Overlay
+from ecotone.errors import InputError
+from ecotone.explain.applicability import AreaOfApplicability, applicability_evidence
+from ecotone.explain.effort import agreement, agreement_evidence, record_density
+from ecotone.explain.importance import permutation_importance
+from ecotone.explain.sampling import condition_evidence, effort_along, effort_evidence, effort_surface
+from ecotone.explain.thresholds import Thresholds, species_thresholds, threshold_evidence
+from ecotone.species.evaluation import FOLDS
+from ecotone.stats.splits import spatial_blocks
+
+if TYPE_CHECKING:
+    from ecotone.species.picture import Picture
+    from ecotone.species.prepare import Prepared
+    from ecotone.species.system import SpeciesSystem
+
+Array = np.ndarray
+WEIGHED = 1000  # sites and background cells on which covariates are weighed for the area of applicability
+KINDS = {"target_group": "target-group", "uniform": "uniform", "mixture": "mixed"}
+
+
+def area_of_applicability(estimator: Any, ready: Prepared, seed: int) -> AreaOfApplicability | None:
+    """The area in which blocked cross-validation of the sites can be expected to hold; None where no blocks can be made.
+
+    Covariates are weighted by a single round of permutation importance, sites against background.
+    """
+    some = np.random.default_rng(seed).permutation(len(ready.background))[:WEIGHED]
+    seen = np.random.default_rng(seed).permutation(len(ready.sites))[:WEIGHED]
+    rows = np.concatenate([ready.sites[seen], ready.background[some]])
+    labels = np.zeros((len(rows), len(ready.species)))
+    present = ready.counts[seen].toarray() > 0
+    labels[: len(seen)] = np.where(present, 1.0, np.nan)
+    every = np.flatnonzero(present.any(0))
+
+    def predict(x: Array) -> Array:
+        return estimator.calibration_.combine(estimator.log_relative(x, unseen="baseline"))[:, every]
+
+    try:
+        mean, _ = permutation_importance(predict, rows, labels[:, every], repeats=1, seed=seed)
+        x, y = ready.xy.T
+        folds = spatial_blocks(x, y, size="auto", folds=FOLDS, seed=0, geographic=ready.geographic)
+        return AreaOfApplicability.fit(
+            ready.sites,
+            folds,
+            ready.stack.names,
+            importance=np.nanmean(mean, axis=1),
+            categorical=ready.stack.categorical,
+            seed=seed,
+        )
+    except InputError as error:
+        if error.code != "OC205":
+            raise
+        return None
+
+
+def extrapolation(system: SpeciesSystem, picture: Picture) -> list[Evidence]:
+    """What lies outside the sampled conditions, and outside the area of applicability."""
+    similarity, decisive = system.sampled.similarity(picture.covariates)
+    outside = similarity < 0
+    names = system.covariates
+    shares = np.array([(outside & (decisive == p)).mean() for p in range(len(names))])
+    order = [p for p in np.argsort(-shares, kind="stable") if shares[p] > 0]
+    check = Check(
+        title="Extrapolation",
+        claim="Share of map cells outside the range of conditions that were sampled",
+        measured=100 * float(outside.mean()),
+        bound=5.0,
+        unit="%",
+        verdict="pass" if outside.mean() <= 0.05 else "note",
+        details=tuple((names[p], f"{100 * shares[p]:.1f} % of cells are outside by this covariate") for p in order[:8]),
+        note="Outside the sampled range the answer is a guess. `ecotone map --extrapolation` writes the layer.",
+    )
+    found: list[Evidence] = [
+        check,
+        Overlay(
+            title="Similarity to the sampled conditions",
+            weights=picture.paint(similarity[:, None]),
+            names=("similarity",),
+            unit="%",
+            extent=picture.extent,
+            note="Multivariate environmental similarity: 100 at the median of what was sampled, negative outside its range.",
+        ),
+    ]
+    if outside.any():  # else there is nothing to show
+        found.append(
+            Overlay(
+                title="Outside the sampled range, by covariate",
+                weights=picture.paint(np.where(outside, decisive + 1, 0)[:, None].astype(float)),
+                names=("outside by",),
+                extent=picture.extent,
+                legend={0: "inside", **{p + 1: names[p] for p in sorted(order)}},
+                note="Which covariate leaves its sampled range furthest.",
+            )
+        )
+    if system.applicability is not None:
+        index = picture.paint(system.applicability.dissimilarity(picture.covariates)[:, None])[0]
+        found += applicability_evidence(system.applicability, index, picture.extent)
+    return found
+
+
+def background(system: SpeciesSystem, ready: Prepared, picture: Picture) -> list[Evidence]:
+    """Which background was used and what another would have given."""
+    from ecotone.species.system import Variant
+
+    chosen = system.estimator.background_
+    trial = system.estimator.trial_
+    details = [("reason", chosen.reason)]
+    if trial is not None:
+        details += [
+            (f"{100 * share:.0f} % uniform", f"blocked AUC {score:.4f}, gain {gain:+.4f} (standard error {error:.4f})")
+            for share, score, gain, error in zip(trial.shares, trial.score, trial.gain, trial.error, strict=True)
+        ]
+    found: list[Evidence] = [
+        Check(
+            title="Background used",
+            claim=f"{KINDS[chosen.kind]} background; share of its weight on uniform random cells",
+            measured=100 * chosen.uniform_share,
+            unit="%",
+            verdict="note",
+            details=tuple(details),
+            note=(
+                "Records show where people looked as well as where species live. Target-group background compares a species "
+                "with the sites where others were found, so that effort cancels; uniform background does not correct for it."
+            ),
+        ),
+    ]
+    if len(ready.species) < 2 and chosen.uniform_share == 1:
+        return found  # no other background is defined
+    other = 1.0 if chosen.uniform_share < 0.5 else 0.0
+    variants = [Variant(seed=system.config.seed * 1000 + k, uniform_share=other) for k in range(2)]
+    instead = system.refit(ready, variants, label="the other background")(picture.covariates).mean(0)
+    used = system.estimator.calibration_.combine(system.estimator.log_relative(picture.covariates, unseen="baseline"))
+    values = agreement(used, instead)
+    name = "uniform" if other == 1.0 else "target-group"
+    order = np.argsort(-np.asarray(ready.counts.sum(0)).ravel(), kind="stable")[:20]
+    kept = [j for j in sorted(order.tolist()) if np.isfinite(values[j])]
+    if kept:
+        found.append(agreement_evidence([system.species[j] for j in kept], values[kept], KINDS[chosen.kind], name))
+    return found
+
+
+def effort(ready: Prepared, picture: Picture) -> list[Evidence]:
+    """Where and under which conditions people looked."""
+    land = picture.valid.reshape(picture.shape)
+    found: list[Evidence] = [record_density(ready.xy, picture.extent, land)]
+    try:
+        surface = effort_surface(ready.xy, land, picture.extent, geographic=ready.geographic)
+        found += effort_evidence(surface, unit="degrees" if ready.geographic else "map units")
+    except InputError as error:  # a thinned picture may miss the few cells that were visited
+        if error.code != "OC202":
+            raise
+    along = effort_along(
+        ready.sites,
+        ready.background,
+        ready.stack.names,
+        weight=ready.background_weight if ready.inputs.bias is None else None,
+        categorical=ready.stack.categorical,
+    )
+    return found + list(condition_evidence(along, units=ready.stack.units))
+
+
+def thresholds(system: SpeciesSystem, ready: Prepared) -> Thresholds:
+    """All thresholds of all species on log relative intensity, the area measured on uniform cells."""
+    calibration = system.estimator.calibration_
+
+    def log_relative(rows: Array) -> Array:
+        return calibration.combine(system.estimator.log_relative(rows, unseen="baseline"))
+
+    site, species = ready.counts.nonzero()
+    at_records = log_relative(ready.sites)[site, species]
+    weight = ready.background_weight if ready.inputs.bias is None else None
+    return species_thresholds(at_records, species.astype(int), log_relative(ready.background), weight=weight)
+
+
+def threshold_checks(system: SpeciesSystem, ready: Prepared, shown: list[int]) -> list[Evidence]:
+    """The threshold table of the species that are shown."""
+    calibration = system.estimator.calibration_
+
+    def scale(values: Array) -> Array:
+        return calibration.scale(values, "cloglog")
+
+    return list(threshold_evidence(thresholds(system, ready), system.species, shown, scale=scale))
