@@ -52,7 +52,8 @@ def run(tokens: list[str]) -> None:
 def _compare(folder: Path, own: ReportOptions, options: RunOptions) -> None:
     from ecotone.files.atomic import write_json
     from ecotone.report.compare import compare
-    from ecotone.report.compare_page import glance, write_comparison
+    from ecotone.report.compare_page import write_comparison
+    from ecotone.report.compare_words import glance
 
     found = compare(folder, open_run(own.against or ""), amount=own.amount)
     page = write_comparison(found, options.out)

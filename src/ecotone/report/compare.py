@@ -158,7 +158,9 @@ def compare(run: str | Path, other: str | Path, *, amount: float = 0.1, seed: in
     maps = pair_sides(first.maps, second.maps)
     drawn = {Curve, Contributions, Check, Overlay}
     curves = [pair_curves(a, b) for a, b in evidence.both if isinstance(a, Curve) and isinstance(b, Curve)]
-    terms = [pair_terms(a, b) for a, b in evidence.both if isinstance(a, Contributions) and isinstance(b, Contributions)]
+    terms = [
+        pair_terms(a, b) for a, b in evidence.both if isinstance(a, Contributions) and isinstance(b, Contributions)
+    ]
     checks = [CheckPair(a, b) for a, b in evidence.both if isinstance(a, Check) and isinstance(b, Check)]
     overlays = [(a, b) for a, b in evidence.both if isinstance(a, Overlay) and isinstance(b, Overlay)]
     pictures = [(overlay_side(a), overlay_side(b)) for a, b in overlays]
@@ -173,7 +175,7 @@ def compare(run: str | Path, other: str | Path, *, amount: float = 0.1, seed: in
         maps=[layer for a, b in maps.both for layer in layer_pairs(a, b, amount=amount)],
         pictures=[layer for a, b in pictures for layer in layer_pairs(a, b, amount=amount)],
         curves=sorted(curves, key=lambda c: -c.distance if math.isfinite(c.distance) else math.inf),
-        terms=sorted(terms, key=lambda t: (bool(t.run.target), t.rank if math.isfinite(t.rank) else 1.0)),
+        terms=sorted(terms, key=lambda t: (bool(t.run.target), _rank(t) if t.run.target else 0.0)),
         checks=sorted(checks, key=lambda c: c.order),
         unmatched=(
             _alone(first, second, maps.only_run, evidence.only_run),
@@ -213,11 +215,15 @@ def _need_common_species(first: RunSide, second: RunSide) -> None:
         )  # fmt: skip
 
 
+def _rank(terms: TermsPair) -> float:
+    return terms.rank if math.isfinite(terms.rank) else 1.0
+
+
 def _alone(
     side: RunSide, other: RunSide, maps: Sequence[MapSide], evidence: Sequence[Evidence]
 ) -> tuple[str, ...]:  # fmt: skip
     found = [f"score: {name}" for name in side.metrics if name not in other.metrics]
-    found += [f"map: {m.title}" for m in maps]
+    found += [m.title if m.title.startswith("map") else f"map: {m.title}" for m in maps]
     found += [f"{item.kind}: {item.title}" for item in evidence]
     return tuple(dict.fromkeys(found))
 

@@ -19,19 +19,21 @@ from ecotone.report.evidence_pairs import CurvePair, TermsPair
 from ecotone.report.figures import canvas, value_limits
 from ecotone.report.map_pairs import LayerPair
 from ecotone.report.overlays import aspect_of, panel, scale
-from ecotone.report.style import INK, MUTED, NODATA, NODATA_HATCH, SERIES, number, with_unit
+from ecotone.report.style import INK, MUTED, SERIES, number, with_unit
 
 Names = tuple[str, str]
 COLOURS = SERIES[:2]
 MAX_TERMS = 12
 MAX_LINES = 30
 _SIDE = 300
+_SAME = "#dfe5e7"
 _STYLES = ("solid", (0, (5, 1.5)))
 
 
 # ------------------------------------------------------------------------------------------------ curves
 def draw_curves(found: CurvePair, names: Names) -> Figure:
     """Both responses on one pair of axes; dotted where a run's records do not reach."""
+    names = short_pair(names, 15)
 
     def drawing(figure: Figure) -> None:
         ax = figure.add_subplot()
@@ -65,14 +67,14 @@ def _line(ax: Axes, curve: Curve, k: int, name: str) -> None:
     if curve.lower is not None and curve.upper is not None:
         ax.fill_between(x, curve.lower, curve.upper, color=COLOURS[k], alpha=0.13, linewidth=0)
     ax.plot(x, y, color=COLOURS[k], linestyle=(0, (1, 1.6)), linewidth=1.4)
-    ax.plot(x, np.where(inside, y, np.nan), color=COLOURS[k], linestyle=_STYLES[k], label=_short(name))
+    ax.plot(x, np.where(inside, y, np.nan), color=COLOURS[k], linestyle=_STYLES[k], label=name)
 
 
 def _categories(ax: Axes, curves: tuple[Curve, Curve], names: Names) -> None:
     words = list(dict.fromkeys(str(c) for curve in curves for c in curve.categories or ()))
     for k, curve in enumerate(curves):
         place = np.array([words.index(str(c)) for c in curve.categories or ()], float) + 0.2 * (2 * k - 1)
-        ax.bar(place, curve.y, width=0.38, color=COLOURS[k], alpha=0.88, linewidth=0, label=_short(names[k]))
+        ax.bar(place, curve.y, width=0.38, color=COLOURS[k], alpha=0.88, linewidth=0, label=names[k])
         if curve.lower is not None and curve.upper is not None:
             ax.vlines(place, curve.lower, curve.upper, color=INK, linewidth=1.0)
     labels = [textwrap.shorten(w, 16, placeholder="…") for w in words]
@@ -84,6 +86,7 @@ def _categories(ax: Axes, curves: tuple[Curve, Curve], names: Names) -> None:
 def draw_terms(found: TermsPair, names: Names) -> Figure:
     """The terms of both runs, in one panel where they share a unit, else in two."""
     count = min(len(found.names), MAX_TERMS)
+    names = short_pair(names)
 
     def drawing(figure: Figure) -> None:
         panels = figure.subplots(1, 1 if found.same_unit else 2, squeeze=False, sharey=True)[0]
@@ -93,7 +96,7 @@ def draw_terms(found: TermsPair, names: Names) -> Figure:
             shift = 0.19 * (1 - 2 * k) if found.same_unit else 0.0
             height = 0.36 if found.same_unit else 0.62
             values = found.values[k, :count]
-            ax.barh(place + shift, values, height=height, color=COLOURS[k], linewidth=0, label=_short(names[k]))
+            ax.barh(place + shift, values, height=height, color=COLOURS[k], linewidth=0, label=names[k])
             if terms.lower is not None and terms.upper is not None:
                 at = [terms.names.index(n) if n in terms.names else -1 for n in found.names[:count]]
                 low, high = (np.append(np.asarray(v, float), np.nan)[at] for v in (terms.lower, terms.upper))
@@ -126,6 +129,7 @@ def draw_scored(metric: str, what: str, keys: tuple[str, ...], values: tuple[np.
         names: Names of the runs.
     """
     few = len(keys) <= MAX_LINES
+    names = short_pair(names, 16)
     a, b = values
 
     def lines(figure: Figure) -> None:
@@ -135,7 +139,7 @@ def draw_scored(metric: str, what: str, keys: tuple[str, ...], values: tuple[np.
         ax.hlines(place, a[order], b[order], color=MUTED, linewidth=1.6, alpha=0.6)
         for k, marker in enumerate(("o", "D")):
             size = 34 if k == 0 else 26
-            ax.scatter(values[k][order], place, s=size, marker=marker, color=COLOURS[k], label=_short(names[k]), zorder=3)
+            ax.scatter(values[k][order], place, s=size, marker=marker, color=COLOURS[k], label=names[k], zorder=3)
         ax.set_yticks(place, [textwrap.shorten(keys[i], 34, placeholder="…") for i in order])
         ax.set_ylim(-0.7, len(keys) - 0.3)
         ax.set_xlabel(metric)
@@ -149,20 +153,21 @@ def draw_scored(metric: str, what: str, keys: tuple[str, ...], values: tuple[np.
         ends = [min(a.min(), b.min()), max(a.max(), b.max())]
         ax.plot(ends, ends, color=MUTED, linewidth=0.9, linestyle=(0, (3, 2)))
         ax.scatter(b, a, s=18, color=INK, alpha=0.55, linewidth=0)
-        ax.set_xlabel(f"{metric}, {_short(names[1])}")
-        ax.set_ylabel(f"{metric}, {_short(names[0])}")
+        ax.set_xlabel(f"{metric}, {names[1]}")
+        ax.set_ylabel(f"{metric}, {names[0]}")
         higher = int((a > b).sum())
-        ax.set_title(f"{_short(names[0])} higher for {higher} of {len(keys)} {what}", color=MUTED)
+        ax.set_title(f"{names[0]} higher for {higher} of {len(keys)} {what}", color=MUTED)
         ax.set_aspect("equal", adjustable="datalim")
         style.quiet_grid(ax)
 
-    return canvas(lines, (5.2, 0.95 + 0.25 * len(keys))) if few else canvas(points, (4.4, 4.2))
+    return canvas(lines, (4.0, 0.95 + 0.25 * len(keys))) if few else canvas(points, (4.4, 4.2))
 
 
 # ------------------------------------------------------------------------------------------------ maps
 def draw_layers(found: LayerPair, names: Names) -> Figure:
     """A layer of both runs on one colour scale, and their difference on a scale around zero where grids agree."""
     sides = [_overlay(found, k) for k in (0, 1)]
+    names, shorter = short_pair(names, 26), short_pair(names, 14)
     count = 2 if found.apart else 3
     ratio = float(np.clip(max(aspect_of(side) for side in sides), 0.35, 1.6))
     cell = {2: 3.6, 3: 2.75}[count]
@@ -172,11 +177,11 @@ def draw_layers(found: LayerPair, names: Names) -> Figure:
         axes = figure.subplots(1, count, squeeze=False)[0]
         layers = [np.asarray(side.weights[0], float) for side in sides]
         same_scale = sides[0].unit == sides[1].unit and bool(sides[0].legend) == bool(sides[1].legend)
-        shared = scale(layers, replace(sides[0], legend={**sides[1].legend, **sides[0].legend}))
+        shared = scale(layers, replace(sides[0], legend=found.legend))
         for k, ax in enumerate(axes[:2]):
             cmap, norm = shared if same_scale else scale([layers[k]], sides[k])
             image = panel(ax, sides[k], layers[k], cmap, norm, side=_SIDE)
-            ax.set_title(_short(names[k], 26), color=COLOURS[k], fontweight="bold")
+            ax.set_title(names[k], color=COLOURS[k], fontweight="bold")
             if found.classes:
                 continue
             if same_scale and k == 1:
@@ -187,11 +192,12 @@ def draw_layers(found: LayerPair, names: Names) -> Figure:
             layer = found.difference
             cmap, norm = _gap_scale(layer, found.classes)
             image = panel(axes[2], sides[0], layer, cmap, norm, side=_SIDE)
-            axes[2].set_title("where they differ" if found.classes else "difference", color=INK)
+            title = "where they differ" if found.classes else f"{shorter[0]} \N{MINUS SIGN} {shorter[1]}"
+            axes[2].set_title(title, color=INK)
             if not found.classes:
                 _bar(figure, image, [axes[2]], sides[0].unit, ends="both")
         if found.classes:
-            _class_legend(figure, layers, {**sides[1].legend, **sides[0].legend}, shared)
+            _class_legend(figure, found, layers, shared, shorter)
         for ax in axes:
             ax.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
             if not found.apart:
@@ -211,7 +217,7 @@ def _overlay(found: LayerPair, k: int) -> Overlay:
 
 def _gap_scale(layer: np.ndarray, classes: bool) -> tuple[Colormap, Normalize]:
     if classes:
-        return ListedColormap([style.class_colours(2)[0], style.NEGATIVE]), BoundaryNorm([-0.5, 0.5, 1.5], 2)
+        return ListedColormap([COLOURS[1], _SAME, COLOURS[0]]), BoundaryNorm([-1.5, -0.5, 0.5, 1.5], 3)
     values = np.abs(layer[np.isfinite(layer)])
     reach = float(np.quantile(values, 0.99)) if values.size else 0.0
     reach = reach or float(values.max(initial=0.0)) or 1.0
@@ -229,11 +235,19 @@ def _bar(figure: Figure, image: object, axes: list[Axes], unit: str, *, ends: st
 
 
 def _class_legend(
-    figure: Figure, layers: list[np.ndarray], legend: dict[int, str], shared: tuple[Colormap, Normalize]
+    figure: Figure, found: LayerPair, layers: list[np.ndarray], shared: tuple[Colormap, Normalize], names: Names
 ) -> None:
+    legend = found.legend
     there = {int(v) for layer in layers for v in np.unique(layer[np.isfinite(layer)])}
     keys = [key for key in sorted(legend) if key in there][:12]
-    patches = [Patch(facecolor=shared[0](shared[1](k)), label=textwrap.shorten(legend[k], 28, placeholder="…")) for k in keys]
+    patches = [
+        Patch(facecolor=shared[0](shared[1](k)), label=textwrap.shorten(legend[k], 28, placeholder="…")) for k in keys
+    ]
+    if found.binary and not found.apart:
+        high = textwrap.shorten(legend[max(legend)], 28, placeholder="…")
+        patches += [Patch(facecolor=COLOURS[k], label=f"{high} in {names[k]} only") for k in (0, 1)]
+    elif not found.apart:
+        patches.append(Patch(facecolor=COLOURS[0], label="another class"))
     figure.legend(handles=patches, loc="outside lower center", ncols=4, labelcolor=INK, handlelength=1.1)
 
 
@@ -261,7 +275,9 @@ def terms_text(found: TermsPair, names: Names) -> str:
 def layers_text(found: LayerPair, names: Names) -> str:
     """What the figure of two maps shows."""
     what = f"Maps of {found.name} by {names[0]} and {names[1]}"
-    return f"{what}, side by side; {found.apart}." if found.apart else f"{what}, and their difference. {likeness(found)}."
+    return (
+        f"{what}, side by side; {found.apart}." if found.apart else f"{what}, and their difference. {likeness(found)}."
+    )
 
 
 def likeness(found: LayerPair) -> str:
@@ -277,7 +293,7 @@ def likeness(found: LayerPair) -> str:
 
 def percent(share: float) -> str:
     """``0.123 -> "12 %"``."""
-    return "n/a" if np.isnan(share) else f"{number(100 * share, 2)} %"
+    return "n/a" if np.isnan(share) else f"{number(100 * share, 2)}\N{NO-BREAK SPACE}%"
 
 
 def _legend(ax: Axes) -> None:
@@ -285,5 +301,11 @@ def _legend(ax: Axes) -> None:
     ax.legend(**place, ncols=2, handlelength=1.6, columnspacing=1.4, labelcolor=INK)
 
 
-def _short(name: str, width: int = 20) -> str:
-    return name if len(name) <= width else name[: width - 1] + "…"
+def short_pair(names: Names, width: int = 20) -> Names:
+    """Both names cut to a width, still told apart: by their beginnings, else by their ends, else by a number."""
+    heads = [name if len(name) <= width else f"{name[: width - 1]}…" for name in names]
+    tails = [name if len(name) <= width else f"…{name[1 - width :]}" for name in names]
+    for a, b in (heads, tails):
+        if a != b:
+            return a, b
+    return f"1 {heads[0]}", f"2 {heads[1]}"

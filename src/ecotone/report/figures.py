@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -39,8 +40,12 @@ def draw(evidence: Evidence, *, size: tuple[float, float] | None = None) -> Figu
     for kind, drawing in _DRAWINGS.items():
         if isinstance(evidence, kind):
             layout = "compressed" if isinstance(evidence, Overlay) else "constrained"
-            return canvas(lambda figure: drawing(figure, evidence), size or _size(evidence), layout=layout)
+            return canvas(partial(_drawn, drawing, evidence), size or _size(evidence), layout=layout)
     raise TypeError(f"no drawing for {type(evidence).__name__}")
+
+
+def _drawn(drawing: Callable[[Figure, Any], None], evidence: Evidence, figure: Figure) -> None:
+    drawing(figure, evidence)
 
 
 def canvas(

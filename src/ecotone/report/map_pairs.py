@@ -15,8 +15,8 @@ from ecotone.report.maps import read_maps
 from ecotone.report.pairing import Pairs, about, pair
 from ecotone.report.style import pretty_unit
 
-MAX_CELLS = 360_000
-"""Cells of a map that are read and compared; a larger map is read through its overviews."""
+MAX_CELLS = 100_000
+"""Cells of a map that are read and compared; a larger map is read at reduced size."""
 
 MAX_BANDS = 24
 
@@ -92,8 +92,20 @@ class LayerPair:
         return bool(self.sides[0].legend or self.sides[1].legend)
 
     @property
+    def legend(self) -> dict[int, str]:
+        """Classes of both."""
+        return {**(self.sides[1].legend or {}), **(self.sides[0].legend or {})}
+
+    @property
+    def binary(self) -> bool:
+        """Whether there are two classes, such as below and above a threshold."""
+        return len(self.legend) == 2
+
+    @property
     def difference(self) -> np.ndarray:
-        """(H, W) first minus second; for classes 1 where they are not the same, 0 where they are."""
+        """(H, W) first minus second; of two classes 1, 0 or -1; of more, 1 where they are not the same and 0 elsewhere."""
+        if self.binary:
+            return np.sign(self.run - self.other)
         if self.classes:
             both = np.isfinite(self.run) & np.isfinite(self.other)
             return np.where(both, (self.run != self.other) * 1.0, np.nan)
@@ -120,7 +132,7 @@ def read_side(path: Path, title: str = "") -> MapSide:
     west, south, east, north = view.grid.bounds
     return MapSide(
         title=title or path.stem,
-        layers=view.array,
+        layers=view.array.astype(np.float32),  # up to twenty maps of each run are held at once
         names=view.names,
         unit=pretty_unit(view.unit or "1"),
         extent=(west, east, south, north),
@@ -135,7 +147,7 @@ def overlay_side(overlay: Overlay) -> MapSide:
     """A map of the evidence."""
     return MapSide(
         title=about(overlay),
-        layers=np.asarray(overlay.weights, float),
+        layers=np.asarray(overlay.weights, np.float32),
         names=overlay.names,
         unit=pretty_unit(overlay.unit),
         extent=overlay.extent,
@@ -178,7 +190,7 @@ def _compare(run: MapSide, other: MapSide, i: int, j: int, apart: str, amount: f
         return found
     both = np.isfinite(a) & np.isfinite(b)
     alone = int((np.isfinite(a) ^ np.isfinite(b)).sum())
-    x, y = a[both], b[both]
+    x, y = a[both].astype(float), b[both].astype(float)
     facts: dict[str, Any] = {"cells": x.size, "alone": alone}
     if found.classes:
         facts |= {"share": float(np.mean(x != y)) if x.size else math.nan}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def version_changes(run: Mapping[str, Any], other: Mapping[str, Any]) -> Changes
 
 def input_changes(run: Mapping[str, Any], other: Mapping[str, Any]) -> Changes:
     """Input files, matched by what is in them; a file of the same name with another content counts as changed."""
-    left, right = ({str(k): str(v) for k, v in (r.get("inputs") or {}).items()} for r in (run, other))
+    left, right = (_inputs(record) for record in (run, other))
     common = Counter(left.values()) & Counter(right.values())
     rest = [_without(side, common) for side in (left, right)]
     names = [dict.fromkeys(_file_name(p) for p in side) for side in rest]
@@ -91,8 +92,17 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return number(value, 6)
     if isinstance(value, list | tuple):
-        return ", ".join(_shown(v) for v in value)
-    return str(value)
+        return textwrap.shorten(", ".join(_shown(v) for v in value[:50]), 200, placeholder="…")
+    return textwrap.shorten(str(value), 200, placeholder="…")
+
+
+def _inputs(record: Mapping[str, Any]) -> dict[str, str]:
+    """Path -> hash; the two halves of an R raster are one input."""
+    files = {str(k): str(v) for k, v in (record.get("inputs") or {}).items()}
+    halves = [path for path in files if path.endswith(".gri") and f"{path[:-1]}d" in files]
+    for path in halves:
+        files[f"{path[:-1]}d"] = files.pop(path) + files[f"{path[:-1]}d"]  # the values first: they are what is shown
+    return files
 
 
 def _without(side: Mapping[str, str], common: Counter[str]) -> dict[str, str]:
