@@ -206,6 +206,13 @@ LIMITS: tuple[tuple[str, str, str], ...] = (
     ("ecotone.files.evidence:MAX_ARRAYS", "bytes", "of one piece of evidence, arrays"),
     ("ecotone.report.page:MAX_TARGETS", "", "species with a section of their own in a report"),
     ("ecotone.report.maps:MAX_SIDE", "pixels", "longest side of a map shown in a report"),
+    (
+        "ecotone.report.map_pairs:MAX_CELLS",
+        "cells",
+        "of a map that are compared between two runs; larger ones are reduced",
+    ),
+    ("ecotone.report.map_pairs:MAX_BANDS", "bands", "of a map that are compared between two runs"),
+    ("ecotone.report.compare_page:MAX_CURVES", "", "response curves drawn in a comparison; all are in its tables"),
     ("ecotone.systems.deepmaxent.evidence:MAX_SPECIES", "", "species with curves, unless one is named with `--target`"),
     ("ecotone.systems.deepmaxent.background:MIN_SITES", "", "sites with records below which there is no target group"),
     ("ecotone.systems.deepmaxent.choose:MIN_SITES", "", "sites below which no background share is validated"),

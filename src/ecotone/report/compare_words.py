@@ -23,7 +23,7 @@ def glance(found: Comparison) -> list[tuple[str, str]]:
     """What differs, a line for each kind of thing: (kind, what there is to say)."""
     lines = [("Settings", _listed([c.name for c in found.settings.shared], "the same in both"))]
     if alone := len(found.settings.changed) - len(found.settings.shared):
-        lines[0] = ("Settings", f"{lines[0][1]}; {alone} exist in one only")
+        lines[0] = ("Settings", f"{lines[0][1]}; {alone} in one run only")
     lines.append(("Inputs", _listed([c.name for c in found.inputs.changed], "the same content")))
     if found.versions.changed:
         lines.append(("Versions", _listed([c.name for c in found.versions.changed], "")))
