@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -225,3 +226,9 @@ def test_training_curves_read_what_is_there(tmp_path):
 def test_importances_without_names_do_not_break_the_page(tmp_path, build):
     run = build(tmp_path / "r", [Contributions(title="Empty", names=(), values=np.array([]))])
     assert "Empty" in write_report(run.path).read_text()
+
+
+def test_many_maps_are_unfolded_only_when_asked_for(tmp_path, build, make_samples):
+    pictures = [replace(make_samples()[0], title=f"Picture {i}") for i in range(7)]
+    text = write_report(build(tmp_path / "r", pictures).path, max_figures=1).read_text()
+    assert "More maps (3)" in text and text.index("Picture 3") < text.index("More maps") < text.index("Picture 4")

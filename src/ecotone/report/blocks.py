@@ -36,6 +36,9 @@ TOPICS: dict[str, str] = {
 
 WIDE_TOPICS = frozenset({"maps", "importance", "examples", "extrapolation", "effort"})
 
+SEEN = {"maps": 4}
+"""Pieces of a section that are seen without unfolding; all of them where none are named."""
+
 _BY_KIND: dict[type[Evidence], str] = {
     Overlay: "maps", Curve: "responses", Contributions: "importance", Gallery: "examples", Passages: "examples",
     Check: "checks",

@@ -19,7 +19,7 @@ from ecotone.report.compare import Comparison, RunSide
 from ecotone.report.compare_words import cautions, glance, layers_shown, score_words, signed
 from ecotone.report.evidence_pairs import CurvePair, TermsPair
 from ecotone.report.map_pairs import LayerPair
-from ecotone.report.metrics import BESIDE, label
+from ecotone.report.metrics import BESIDE, ends, label, marks, scale_start
 from ecotone.report.page import POLICY, environment, run_times, saved_model
 from ecotone.report.pairing import about
 from ecotone.report.score_changes import ScoreChange
@@ -38,12 +38,13 @@ MAX_ALONE = 12
 MAX_SHOWN = 8
 
 
-def write_comparison(found: Comparison, out: str | Path | None = None) -> Path:
+def write_comparison(found: Comparison, out: str | Path | None = None, *, max_figures: int = 90) -> Path:
     """Writes the page of a comparison.
 
     Args:
         found: From `ecotone.report.compare.compare`.
         out: Where to; by default compare-OTHER.html in the folder of the first run.
+        max_figures: Figures drawn at most; what is left out is said on the page and stays in its tables.
 
     Returns:
         The page.
@@ -53,7 +54,8 @@ def write_comparison(found: Comparison, out: str | Path | None = None) -> Path:
         InterruptedRunError: ST102 when the disk is full.
     """
     path = Path(out) if out else default_path(found)
-    write_text(path, environment().get_template("compare.html.j2").render(page_context(found, Budget())))
+    context = page_context(found, Budget(figures=max_figures))
+    write_text(path, environment().get_template("compare.html.j2").render(context))
     return path
 
 
@@ -124,27 +126,16 @@ def _run(side: RunSide) -> dict[str, Any]:
 
 
 def _tile(s: ScoreChange, found: Comparison) -> dict[str, Any]:
-    ends = [end for score in (s.run, s.other) for end in _ends(score)]
-    floor = 0 if min(ends) >= 0 else -1
-    scale = floor if all(floor <= end <= 1 for end in ends) else None
-    sides = [_bar(score, scale) for score in (s.run, s.other)]
-    return {"name": label(s.name), "sides": sides, "floor": number(floor), "bars": scale is not None,
+    start = scale_start(s.run, s.other)
+    sides = [_side(score, start) for score in (s.run, s.other)]
+    return {"name": label(s.name), "sides": sides, "start": number(start or 0), "bars": start is not None,
             "words": score_words(s, found), "difference": signed(s.difference)}  # fmt: skip
 
 
-def _ends(score: Score) -> tuple[float, float, float]:
-    """Lower end, value and upper end; the value alone where there is no interval."""
-    known = math.isfinite(score.low) and math.isfinite(score.high)
-    return (score.low, score.value, score.high) if known else (score.value, score.value, score.value)
-
-
-def _bar(score: Score, floor: float | None) -> dict[str, Any]:
-    low, value, high = _ends(score)
-    bar = {} if floor is None else {
-        k: round(100 * (v - floor) / (1 - floor), 1) for k, v in (("low", low), ("high", high), ("value", value))
-    }  # fmt: skip
+def _side(score: Score, start: int | None) -> dict[str, Any]:
+    low, _, high = ends(score)
     interval = f"{number(low)} to {number(high)}" if low < high else ""
-    return {"value": number(score.value), "interval": interval, "bar": bar}
+    return {"value": number(score.value), "interval": interval, "bar": {} if start is None else marks(score, start)}
 
 
 def _worth_drawing(scores: Sequence[ScoreChange]) -> list[ScoreChange]:

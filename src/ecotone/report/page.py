@@ -28,10 +28,10 @@ from ecotone.files.evidence import load_evidence, slug
 from ecotone.files.model_folder import CARD, CONFIG, MAX_CARD, model_id
 from ecotone.files.run import RunFolder
 from ecotone.registry import SYSTEMS
-from ecotone.report.blocks import TOPICS, WIDE_TOPICS, Block, Budget, build_block, rows_table
+from ecotone.report.blocks import SEEN, TOPICS, WIDE_TOPICS, Block, Budget, build_block, rows_table
 from ecotone.report.maps import recorded_maps
 from ecotone.report.markdown import to_html
-from ecotone.report.metrics import BESIDE, label, meaning
+from ecotone.report.metrics import BESIDE, label, marks, meaning, scale_start
 from ecotone.report.style import number
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -184,7 +184,11 @@ def _trust(checks: Sequence[Block]) -> list[dict[str, str]]:
 
 def _by_topic(blocks: Sequence[Block]) -> list[dict[str, Any]]:
     found = ((topic, title, [b for b in blocks if b.topic == topic]) for topic, title in TOPICS.items())
-    return [{"key": k, "title": title, "blocks": some, "wide": k in WIDE_TOPICS} for k, title, some in found if some]
+    return [
+        {"key": k, "title": title, "blocks": some[: SEEN.get(k)], "more": some[SEEN.get(k, len(some)) :],
+         "wide": k in WIDE_TOPICS}
+        for k, title, some in found if some
+    ]  # fmt: skip
 
 
 def run_metrics(run: RunFolder, record: dict[str, Any]) -> dict[str, Score]:
@@ -219,8 +223,9 @@ def _tile(name: str, score: Score, beside: Score | None) -> dict[str, Any]:
     }  # fmt: skip
     if math.isfinite(score.low) and math.isfinite(score.high):
         tile["interval"] = f"{number(score.low)} to {number(score.high)}"
-        if 0 <= score.low <= score.high <= 1 and 0 <= score.value <= 1:
-            tile["bar"] = {k: round(100 * getattr(score, k), 1) for k in ("value", "low", "high")}
+        start = scale_start(score)
+        if start is not None:
+            tile |= {"bar": marks(score, start), "start": number(start)}
     return tile
 
 
