@@ -14,7 +14,7 @@ from ecotone.files.evidence import save_evidence
 from ecotone.report.compare import compare, short_names
 from ecotone.report.compare_words import glance
 from ecotone.report.evidence_pairs import pair_curves, pair_terms
-from ecotone.report.map_pairs import layer_pairs, overlay_side, read_side
+from ecotone.report.map_pairs import MapSide, layer_pairs, overlay_side, pair_sides, read_side
 from ecotone.report.pairing import pair, pair_evidence
 from ecotone.report.record_changes import input_changes, setting_changes
 from ecotone.report.score_changes import score_changes
@@ -153,6 +153,25 @@ def test_other_grids_and_units_are_said_and_not_subtracted(put_map, tmp_path):
         assert layer.apart == why and math.isnan(layer.share) and layer.cells == 0
 
 
+def test_maps_of_two_climates_are_paired_by_what_they_show():
+    def side(title, **more):
+        return MapSide(title=title, layers=np.zeros((1, 2, 2)), names=("A",), **more)
+
+    classes = {"legend": {0: "n", 1: "y"}}
+    warm = [
+        side("ssp126"),
+        side("ssp126: above p10", **classes),
+        side("ssp126: above tss", **classes),
+        side("alone", unit="km"),
+    ]
+    hot = [side("ssp585: above tss", **classes), side("ssp585"), side("ssp585: above p10", **classes)]
+    hot.append(side("other", unit="mm"))
+    found = pair_sides(warm, hot)
+    assert [(a.title[6:], b.title[6:]) for a, b in found.both[1:]] == [(": above p10",) * 2, (": above tss",) * 2]
+    assert [side.title for side in found.only_other] == ["other"]
+    assert len(found.both) == 3 and layer_pairs(*found.both[1])[0].title == "ssp126: above p10 / ssp585: above p10"
+
+
 def test_classes_differ_or_not():
     def side(values, legend):
         return overlay_side(Overlay(title="t", weights=np.array([values], float), names=("n",), legend=legend))
@@ -203,7 +222,7 @@ def test_two_runs_side_by_side(found):
     layers = {(m.title, m.name): m for m in found.maps}
     assert layers["map", "Quercus ilex"].share > 0 and layers["map", "Quercus suber"].share == 0
     assert layers["moved", "Quercus ilex"].apart == "the grids differ in place"
-    assert ("first", "spread") in layers  # paired by band and unit, for want of a title
+    assert ("first / second", "spread") in layers  # paired by band and unit, for want of a title
     distances = [c.distance for c in found.curves]
     assert distances == sorted(distances, reverse=True) and len(distances) == 3
     assert found.checks[0].run.title == "Sampling effort" and found.checks[0].verdict_differs

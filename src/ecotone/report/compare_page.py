@@ -71,7 +71,8 @@ def page_context(found: Comparison, budget: Budget) -> dict[str, Any]:
     shown = layers_shown(found.maps or found.pictures)
     maps = [_layer(layer, names, budget) for layer in shown]
     curves = [_curve(c, names, budget) for c in _curves_shown(found)]
-    whole = [t for t in found.terms if not t.run.target] or found.terms[:1]
+    several = len({t.run.target for t in found.terms if t.run.target}) > 1
+    whole = [t for t in found.terms if not (several and t.run.target)] or found.terms[:1]
     by_target = [t for t in found.terms if all(t is not w for w in whole)]
     return {
         "policy": POLICY,

@@ -157,12 +157,17 @@ def overlay_side(overlay: Overlay) -> MapSide:
 
 
 def pair_sides(run: Sequence[MapSide], other: Sequence[MapSide]) -> Pairs[MapSide]:
-    """Maps of the same title and target; what is left, by names of layers and unit where these fit one map only."""
+    """Maps of the same title and target; what is left, by layers, unit and the end of the title, if these fit one only."""
+
+    def layers(side: MapSide) -> tuple[object, ...]:
+        return side.target, side.unit, bool(side.legend), tuple(sorted(side.names))
+
     return pair(
         run,
         other,
         lambda side: (side.title.casefold(), side.target),
-        lambda side: (side.target, side.unit, bool(side.legend), tuple(sorted(side.names))),
+        lambda side: (side.title.partition(": ")[2].casefold(), layers(side)),  # "future: above ..." of two climates
+        layers,
     )
 
 
@@ -185,7 +190,8 @@ def layer_pairs(run: MapSide, other: MapSide, *, amount: float = 0.1) -> list[La
 def _compare(run: MapSide, other: MapSide, i: int, j: int, apart: str, amount: float) -> LayerPair:
     a, b = run.layers[i], other.layers[j]
     name = run.names[i] if run.names[i] == other.names[j] else f"{run.names[i]} / {other.names[j]}"
-    found = LayerPair(run.title, name, run.target or other.target, a, b, (run, other), apart)
+    title = run.title if run.title.casefold() == other.title.casefold() else f"{run.title} / {other.title}"
+    found = LayerPair(title, name, run.target or other.target, a, b, (run, other), apart)
     if apart:
         return found
     both = np.isfinite(a) & np.isfinite(b)
