@@ -237,6 +237,13 @@ LIMITS: tuple[tuple[str, str, str], ...] = (
     ("ecotone.report.maps:MAX_SIDE", "pixels", "longest side of a map shown in a report"),
     ("ecotone.species.evidence:MAX_SPECIES", "", "species with curves, unless one is named with `--target`"),
     ("ecotone.species.background:MIN_SITES", "", "sites with records below which there is no target group"),
+    (
+        "ecotone.report.map_pairs:MAX_CELLS",
+        "cells",
+        "of a map that are compared between two runs; larger ones are reduced",
+    ),
+    ("ecotone.report.map_pairs:MAX_BANDS", "bands", "of a map that are compared between two runs"),
+    ("ecotone.report.compare_page:MAX_CURVES", "", "response curves drawn in a comparison; all are in its tables"),
     ("ecotone.systems.deepmaxent.choose:MIN_SITES", "", "sites below which no background share is validated"),
     (
         "ecotone.species.evaluation:MIN_RECORDS",

@@ -43,6 +43,7 @@ CODES: dict[str, str] = {
     "DA403": "covariates hold NaN or infinite values",
     "DA404": "shapes or lengths do not fit together",
     "DA405": "target-group background is undefined here",
+    "DA406": "two runs have no species in common",
     "TR501": "the loss is not finite; training stopped at the last good checkpoint",
     "TR502": "a species is not at its certified optimum when the iterations end (warning)",
     # optional dependency: exit status 4

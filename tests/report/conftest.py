@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,8 @@ from ecotone.contract import Check, Contributions, Curve, Evidence, Gallery, Ove
 from ecotone.files.evidence import save_evidence
 from ecotone.files.model_folder import write_model
 from ecotone.files.run import RunFolder
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -273,3 +277,85 @@ def build():
 def make_samples():
     """`samples` for one target."""
     return samples
+
+
+def write_map(path: Path, layers: dict[str, np.ndarray], *, west: float = -10.0, unit: str = "1") -> Path:
+    """A GeoTIFF with a band per name."""
+    import rasterio
+    from rasterio.transform import from_bounds
+
+    bands = np.stack([np.asarray(layer, np.float32) for layer in layers.values()])
+    count, height, width = bands.shape
+    place = from_bounds(west, 36, west + 14, 44, width, height)
+    shape = {"height": height, "width": width, "count": count, "dtype": "float32", "nodata": np.nan}
+    with rasterio.open(path, "w", driver="GTiff", crs="EPSG:4326", transform=place, **shape) as out:
+        out.write(bands)
+        for i, name in enumerate(layers, start=1):
+            out.set_band_description(i, name)
+            out.set_band_unit(i, unit)
+    return path
+
+
+def build_pair(folder: Path) -> tuple[RunFolder, RunFolder]:
+    """Two finished runs of the same species that differ in settings, data, scores, maps and evidence."""
+    folder.mkdir(exist_ok=True)
+    (folder / "first").mkdir()
+    (folder / "second").mkdir()
+    first = build_run(folder / "first" / "oaks", samples("Quercus ilex"))
+    items = [_changed(item) for item in samples("Quercus ilex")]
+    second = build_run(folder / "second" / "oaks", [*items[1:], Check(title="Of its own", claim="c", measured=1.0)])
+    record = second.record
+    digest = next(iter(record["inputs"].values()))
+    first.update(inputs={"old/occurrences.csv": digest, "clim/bio1.tif": "a" * 64, "clim/bio5.tif": "b" * 64})
+    second.update(
+        inputs={"new/records.csv": digest, "clim/bio1.tif": "c" * 64, "clim/bio6.tif": "d" * 64},
+        config={**record["config"], "epochs": 80, "width": 5},
+        seeds={"fit": 8},
+        versions={**record["versions"], "numpy": "1.0"},
+    )
+    species = [f"Species {i:02d}" for i in range(12)]
+    for run, shift in ((first, 0.05), (second, 0.0)):
+        rows = [{"species": s, "AUC": 0.7 + 0.01 * i + shift * (i % 5), "n": i} for i, s in enumerate(species)]
+        metrics = {
+            "AUC": Score(0.8 + shift, 0.7, 0.9, 12),
+            "Boyce index": Score(0.5, -0.1, 0.6),
+            f"own {shift}": Score(1),
+        }
+        run.write_scores(Scores(metrics, split="blocks", rows=rows))
+    land = suitability(40, 60)
+    for run, other in ((first, land), (second, np.clip(land * 0.7 + 0.1, 0, 1))):
+        run.add_map(write_map(run.path / "map.tif", {"Quercus ilex": other, "Quercus suber": land}))
+        run.add_map(write_map(run.path / f"{run.path.parent.name}.tif", {"spread": other}, unit="%"))
+    write_map(second.path / "moved.tif", {"Quercus ilex": land}, west=-9.0)
+    write_map(first.path / "moved.tif", {"Quercus ilex": land})
+    for run in (first, second):
+        run.add_map(run.path / "moved.tif")
+    return first, second
+
+
+def _changed(item: Evidence) -> Evidence:
+    if isinstance(item, Curve):
+        return replace(item, y=np.asarray(item.y) * 0.8 + 0.02, lower=None, upper=None)
+    if isinstance(item, Contributions) and not item.additive:
+        return replace(item, names=item.names[::-1])
+    if isinstance(item, Check) and item.title == "Sampling effort":
+        return replace(item, verdict="fail", measured=0.61)
+    return item
+
+
+@pytest.fixture(scope="session")
+def two_runs(tmp_path_factory) -> tuple[RunFolder, RunFolder]:
+    """`build_pair`, to be read only."""
+    return build_pair(tmp_path_factory.mktemp("two"))
+
+
+@pytest.fixture
+def make_pair():
+    """`build_pair` for tests that change the runs."""
+    return build_pair
+
+
+@pytest.fixture
+def put_map():
+    """`write_map`."""
+    return write_map

@@ -32,6 +32,12 @@ def test_scores_of_random_folds_stand_beside_those_of_blocks():
     assert tiles["auc"]["name"] == "AUC" and tiles["auc"]["beside"] == "0.9" and "guessing" in tiles["auc"]["meaning"]
     assert tiles["boyce_random"]["name"] == "Boyce index, random folds" and tiles["my_skill"]["name"] == "my skill"
     lone = {"value": 0.5, "low": None, "high": None, "n": 1}
+    skill = _score_tiles(Run(), {"metrics": {"s": Score(0.5, -0.2, 0.8), "t": Score(0.5, 0.2, 3), "u": Score(0, 0, 1)}})
+    assert [(t.get("start"), t["bar"]) for t in skill] == [
+        ("−1", {"low": 40, "value": 75, "high": 90}),
+        (None, None),
+        ("0", {"low": 0, "value": 0, "high": 100}),
+    ]
     (tile,) = _score_tiles(Run(), {"metrics": {"auc": lone}})
     assert (tile["n"], tile["interval"], tile["beside"]) == ("", "", "")
     assert label("auc_target_group_random") == "AUC among visited sites, random folds" and meaning("unknown") == ""

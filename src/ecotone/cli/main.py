@@ -46,7 +46,7 @@ VERBS: dict[str, str] = {
     "explain": "Says what the answers rest on: `ecotone explain RUN [--target NAME]`.",
     "embed": "Turns observations into vectors: `ecotone embed RUN [inputs] --out FILE`.",
     "zeroshot": "Scores classes given as words: `ecotone zeroshot RUN IMAGES --classes a,b`.",
-    "report": "Writes the HTML page of a run: `ecotone report RUN`.",
+    "report": "Writes the HTML page of a run, or of what differs between two: `ecotone report RUN [--against OTHER]`.",
     "replay": "Repeats a recorded run: `ecotone replay run.json [--out RUN]`.",
     "bench": "Runs a benchmark: `ecotone bench NAME [--json FILE]`.",
     "data": "Public data sets: `ecotone data list|get|check [NAME]`.",

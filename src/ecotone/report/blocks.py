@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,9 @@ TOPICS: dict[str, str] = {
 
 WIDE_TOPICS = frozenset({"maps", "importance", "examples", "extrapolation", "effort"})
 
+SEEN = {"maps": 4}
+"""Pieces of a section that are seen without unfolding; all of them where none are named."""
+
 _BY_KIND: dict[type[Evidence], str] = {
     Overlay: "maps", Curve: "responses", Contributions: "importance", Gallery: "examples", Passages: "examples",
     Check: "checks",
@@ -59,13 +62,21 @@ class Budget:
     made: int = 0
 
     def figure(self, evidence: Evidence) -> Markup:
-        """The figure as SVG, or nothing when the page is full."""
+        """The figure of one piece of evidence."""
+        return self.svg(lambda key: evidence_svg(evidence, key))
+
+    def svg(self, drawing: Callable[[str], str]) -> Markup:
+        """What a drawing gives, or nothing when the page is full.
+
+        Args:
+            drawing: Makes the SVG with `ecotone.report.svg`, from the key that goes before its ids.
+        """
         if self.figures <= 0 or self.figure_bytes <= 0:
             self.left_out += 1
             return Markup("")
         self.made += 1
         self.figures -= 1
-        svg = evidence_svg(evidence, f"g{self.made}")
+        svg = drawing(f"g{self.made}")
         self.figure_bytes -= len(svg)
         return Markup(svg)  # noqa: S704 - matplotlib and html.escape have escaped all text in it
 
@@ -140,7 +151,7 @@ def build_block(evidence: Evidence, budget: Budget, *, file: str = "", depth: in
         band=getattr(evidence, "band", ""),
         broad=isinstance(evidence, Overlay) and len(evidence.names) > 1,
         children=tuple(_children(evidence, budget, depth)),
-        check=_check(evidence) if isinstance(evidence, Check) else {},
+        check=check_facts(evidence) if isinstance(evidence, Check) else {},
         passages=_passages(evidence) if isinstance(evidence, Passages) else (),
     )
 
@@ -185,7 +196,8 @@ def _children(evidence: Evidence, budget: Budget, depth: int) -> Iterable[tuple[
         yield name, build_block(child, budget, depth=depth + 1)
 
 
-def _check(check: Check) -> dict[str, Any]:
+def check_facts(check: Check) -> dict[str, Any]:
+    """Claim, verdict and measurement in words; a check that judges nothing counts as information."""
     plain = check.verdict == "note" and np.isnan(check.bound)  # tells a number, judges nothing
     unit = pretty_unit(check.unit)
     return {

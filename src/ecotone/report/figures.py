@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,13 +39,33 @@ def draw(evidence: Evidence, *, size: tuple[float, float] | None = None) -> Figu
     """
     for kind, drawing in _DRAWINGS.items():
         if isinstance(evidence, kind):
-            with style.house_style():
-                layout = "compressed" if isinstance(evidence, Overlay) else "constrained"
-                figure = Figure(figsize=size or _size(evidence), layout=layout)
-                FigureCanvasAgg(figure)
-                drawing(figure, evidence)
-            return figure
+            layout = "compressed" if isinstance(evidence, Overlay) else "constrained"
+            return canvas(partial(_drawn, drawing, evidence), size or _size(evidence), layout=layout)
     raise TypeError(f"no drawing for {type(evidence).__name__}")
+
+
+def _drawn(drawing: Callable[[Figure, Any], None], evidence: Evidence, figure: Figure) -> None:
+    drawing(figure, evidence)
+
+
+def canvas(
+    drawing: Callable[[Figure], None],
+    size: tuple[float, float],
+    *,
+    layout: Literal["constrained", "compressed"] = "constrained",
+) -> Figure:
+    """A figure in the house style, with an Agg canvas, filled by a drawing.
+
+    Args:
+        drawing: Puts axes and marks on the figure.
+        size: Width and height in inches.
+        layout: matplotlib's layout engine; "compressed" for maps, whose shape is fixed.
+    """
+    with style.house_style():
+        figure = Figure(figsize=size, layout=layout)
+        FigureCanvasAgg(figure)
+        drawing(figure)
+    return figure
 
 
 # ------------------------------------------------------------------------------------------------ curves
@@ -59,7 +80,7 @@ def _draw_curve(figure: Figure, curve: Curve) -> None:
         _continuous(ax, curve, y, lower, upper)
     ax.set_xlabel(with_unit(curve.x_label, curve.x_unit))
     ax.set_ylabel(with_unit(curve.y_label, curve.y_unit))
-    _value_limits(ax, [y, lower, upper, *curve.references.values()], ratio=curve.y_unit in ("", "1"))
+    value_limits(ax, [y, lower, upper, *curve.references.values()], ratio=curve.y_unit in ("", "1"))
     style.quiet_grid(ax)
     if curve.references:
         place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.3}
@@ -109,7 +130,8 @@ def _categorical(ax: Axes, curve: Curve, y: np.ndarray, lower: np.ndarray | None
     ax.set_xticks(place, labels, rotation=45 if tilted else 0, ha="right" if tilted else "center")
 
 
-def _value_limits(ax: Axes, parts: list[Any], *, ratio: bool) -> None:
+def value_limits(ax: Axes, parts: list[Any], *, ratio: bool) -> None:
+    """Limits of the value axis that suit all parts; a ratio that uses its range gets 0 to 1."""
     values = np.concatenate([np.asarray(p, float).ravel() for p in parts if p is not None])
     values = values[np.isfinite(values)]
     if not values.size:

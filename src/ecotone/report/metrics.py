@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+from ecotone.contract import Score
+
 BESIDE = "_random"
 """Ending of a score from random folds, which stands beside that from spatial blocks and flatters the model."""
 
@@ -30,3 +34,23 @@ def label(name: str) -> str:
 def meaning(name: str) -> str:
     """One or two sentences, or ""."""
     return _KNOWN.get(name.removesuffix(BESIDE), ("", ""))[1].replace("-1", "\N{MINUS SIGN}1")
+
+
+def ends(score: Score) -> tuple[float, float, float]:
+    """Lower end, value and upper end; the value alone where there is no interval."""
+    known = math.isfinite(score.low) and math.isfinite(score.high)
+    return (score.low, score.value, score.high) if known else (score.value, score.value, score.value)
+
+
+def scale_start(*scores: Score) -> int | None:
+    """Where a scale that ends at 1 begins for some scores: 0, -1 when one lies below, None when they do not fit it."""
+    values = [end for score in scores for end in ends(score)]
+    if not all(-1 <= value <= 1 for value in values):
+        return None
+    return 0 if min(values) >= 0 else -1
+
+
+def marks(score: Score, start: int) -> dict[str, float]:
+    """low, value and high in percent of a scale from `start` to 1."""
+    names = ("low", "value", "high")
+    return {name: round(100 * (end - start) / (1 - start), 1) for name, end in zip(names, ends(score), strict=True)}

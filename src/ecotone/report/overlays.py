@@ -52,13 +52,13 @@ def draw_overlay(figure: Figure, overlay: Overlay) -> None:
     rows, columns = panels(len(overlay.names))
     axes = figure.subplots(rows, columns, squeeze=False)
     layers = [np.asarray(overlay.weights[k], float) for k in range(count)]
-    cmap, norm = _scale(layers, overlay)
+    cmap, norm = scale(layers, overlay)
     shown = None
     for k, ax in enumerate(axes.ravel()):
         if k >= count:
             ax.set_axis_off()
             continue
-        shown = _panel(ax, overlay, layers[k], cmap, norm)
+        shown = panel(ax, overlay, layers[k], cmap, norm)
         if len(overlay.names) > 1:
             ax.set_title(textwrap.shorten(overlay.names[k], 30, placeholder="…"), color=INK)
         if columns > 1:
@@ -81,10 +81,13 @@ def draw_overlay(figure: Figure, overlay: Overlay) -> None:
         bar.update_ticks()
 
 
-def _panel(ax: Axes, overlay: Overlay, layer: np.ndarray, cmap: Colormap, norm: Normalize) -> Any:
+def panel(
+    ax: Axes, overlay: Overlay, layer: np.ndarray, cmap: Colormap, norm: Normalize, *, side: int = MAX_SIDE
+) -> Any:
+    """Draws one (H, W) layer with its axes, background and marks, thinned to `side` pixels; returns the image."""
     height, width = layer.shape
     extent = _extent(overlay) or (-0.5, width - 0.5, height - 0.5, -0.5)
-    step = max(1, math.ceil(max(layer.shape) / MAX_SIDE))
+    step = max(1, math.ceil(max(layer.shape) / side))
     ground = Rectangle(
         (0, 0), 1, 1, transform=ax.transAxes, facecolor=style.NODATA, edgecolor=style.NODATA_HATCH, zorder=-1
     )
@@ -140,7 +143,8 @@ def _marks(ax: Axes, points: np.ndarray) -> None:
                    rasterized=heavy)  # fmt: skip
 
 
-def _scale(layers: list[np.ndarray], overlay: Overlay) -> tuple[Colormap, Normalize]:
+def scale(layers: list[np.ndarray], overlay: Overlay) -> tuple[Colormap, Normalize]:
+    """One colour scale for some layers: classes, diverging around zero, or sequential."""
     if overlay.legend:
         keys = sorted(overlay.legend)
         colours = style.class_colours(len(keys))

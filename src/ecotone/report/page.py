@@ -28,10 +28,10 @@ from ecotone.files.evidence import load_evidence, slug
 from ecotone.files.model_folder import CARD, CONFIG, MAX_CARD, model_id
 from ecotone.files.run import RunFolder
 from ecotone.registry import SYSTEMS
-from ecotone.report.blocks import TOPICS, WIDE_TOPICS, Block, Budget, build_block, rows_table
+from ecotone.report.blocks import SEEN, TOPICS, WIDE_TOPICS, Block, Budget, build_block, rows_table
 from ecotone.report.maps import recorded_maps
 from ecotone.report.markdown import to_html
-from ecotone.report.metrics import BESIDE, label, meaning
+from ecotone.report.metrics import BESIDE, label, marks, meaning, scale_start
 from ecotone.report.style import number
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -39,11 +39,12 @@ MAX_TARGETS = 200
 _MAX_METRICS = 32 << 20
 
 
-def write_report(run: str | Path, *, max_figures: int = 90) -> Path:
-    """Writes report.html into a run folder.
+def write_report(run: str | Path, *, out: str | Path | None = None, max_figures: int = 90) -> Path:
+    """Writes the page of a run.
 
     Args:
         run: The folder.
+        out: Where to; by default report.html in the folder. Elsewhere, tables that do not fit the page are not linked.
         max_figures: Figures drawn at most; what is left out is said on the page and stays in `evidence/`.
 
     Returns:
@@ -54,17 +55,18 @@ def write_report(run: str | Path, *, max_figures: int = 90) -> Path:
             cannot be written.
     """
     folder = RunFolder(run)
-    context = page_context(folder, Budget(figures=max_figures))
-    write_text(folder.report_path, environment().get_template("report.html.j2").render(context))
-    return folder.report_path
+    path = folder.report_path if out is None else Path(out)
+    context = page_context(folder, Budget(figures=max_figures), links=path.parent.resolve() == folder.path.resolve())
+    write_text(path, environment().get_template("report.html.j2").render(context))
+    return path
 
 
-def page_context(run: RunFolder, budget: Budget) -> dict[str, Any]:
-    """Everything the template shows."""
+def page_context(run: RunFolder, budget: Budget, *, links: bool = True) -> dict[str, Any]:
+    """Everything the template shows; `links` lets it name files beside it."""
     record = run.record
     evidence = load_evidence(run.evidence_path)
     width = max(2, len(str(len(evidence))))
-    files = [f"evidence/{i:0{width}d}-{slug(item)}.csv" for i, item in enumerate(evidence, start=1)]
+    files = [f"evidence/{i:0{width}d}-{slug(item)}.csv" if links else "" for i, item in enumerate(evidence, start=1)]
     maps, problems = recorded_maps(run.path, record)
     targets = list(dict.fromkeys(item.target for item in evidence if item.target))
     many = len(targets) > 1
@@ -83,7 +85,7 @@ def page_context(run: RunFolder, budget: Budget) -> dict[str, Any]:
         "name": name,
         "record": record,
         "entry": SYSTEMS.get(record["system"]),
-        "model": _model_id(run),
+        "model": saved_model(run),
         "scores": _score_tiles(run, record),
         "score_rows": _score_rows(run, budget),
         "split": _split(run),
@@ -97,7 +99,7 @@ def page_context(run: RunFolder, budget: Budget) -> dict[str, Any]:
         "tables": _tables(record, budget),
         "card": _card(run),
         "problems": problems,
-        "facts": _facts(record),
+        "facts": run_times(record),
         "command": _command(record["command"]),
         "files": _files(record),
         "settings": _settings(record),
@@ -182,13 +184,22 @@ def _trust(checks: Sequence[Block]) -> list[dict[str, str]]:
 
 def _by_topic(blocks: Sequence[Block]) -> list[dict[str, Any]]:
     found = ((topic, title, [b for b in blocks if b.topic == topic]) for topic, title in TOPICS.items())
-    return [{"key": k, "title": title, "blocks": some, "wide": k in WIDE_TOPICS} for k, title, some in found if some]
+    return [
+        {"key": k, "title": title, "blocks": some[: SEEN.get(k)], "more": some[SEEN.get(k, len(some)) :],
+         "wide": k in WIDE_TOPICS}
+        for k, title, some in found if some
+    ]  # fmt: skip
+
+
+def run_metrics(run: RunFolder, record: dict[str, Any]) -> dict[str, Score]:
+    """Metric -> score of the last evaluation, from scores.json or else from the record."""
+    scores = run.read_scores()
+    metrics: dict[str, Any] = dict(scores.metrics) if scores else dict(record.get("metrics") or {})
+    return {str(name): score for name, value in metrics.items() if (score := _score(value)) is not None}
 
 
 def _score_tiles(run: RunFolder, record: dict[str, Any]) -> list[dict[str, Any]]:
-    scores = run.read_scores()
-    metrics: dict[str, Any] = dict(scores.metrics) if scores else dict(record.get("metrics") or {})
-    read = {str(name): score for name, value in metrics.items() if (score := _score(value)) is not None}
+    read = run_metrics(run, record)
     tiles = []
     for name, score in read.items():
         base = name.removesuffix(BESIDE)
@@ -212,8 +223,9 @@ def _tile(name: str, score: Score, beside: Score | None) -> dict[str, Any]:
     }  # fmt: skip
     if math.isfinite(score.low) and math.isfinite(score.high):
         tile["interval"] = f"{number(score.low)} to {number(score.high)}"
-        if 0 <= score.low <= score.high <= 1 and 0 <= score.value <= 1:
-            tile["bar"] = {k: round(100 * getattr(score, k), 1) for k in ("value", "low", "high")}
+        start = scale_start(score)
+        if start is not None:
+            tile |= {"bar": marks(score, start), "start": number(start)}
     return tile
 
 
@@ -245,7 +257,8 @@ def _card(run: RunFolder) -> Markup:
     return Markup("")
 
 
-def _model_id(run: RunFolder) -> str:
+def saved_model(run: RunFolder) -> str:
+    """Id of the model in the folder, "" when there is none that can be read."""
     if not (run.path / CONFIG).is_file():
         return ""
     try:
@@ -254,7 +267,8 @@ def _model_id(run: RunFolder) -> str:
         return ""
 
 
-def _facts(record: dict[str, Any]) -> dict[str, str]:
+def run_times(record: dict[str, Any]) -> dict[str, str]:
+    """When a run was started and how long it took, as far as its record says."""
     facts = {}
     with suppress(ValueError, TypeError):
         begun = datetime.fromisoformat(record["started"])
