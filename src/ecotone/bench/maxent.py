@@ -161,7 +161,7 @@ def _known(job: Job, covariates: Array) -> Array:
     return out
 
 
-def _categorical(job: Job) -> list[int] | None:
+def _categorical(job: Job) -> Any:
     return [job.covariates.index(name) for name in job.levels] or None
 
 
@@ -242,7 +242,9 @@ def equal_way(job: Job, kinds: tuple[str, ...]) -> Any:
 
 def own_way(job: Job, kinds: tuple[str, ...]) -> Any:
     """Our estimator with the same kinds of features and the published penalties."""
-    model = Maxent(features=(*kinds, "categorical"), hinges=HINGES - 1, multiplier=MULTIPLIER, background="uniform").fit(
+    model = Maxent(
+        features=(*kinds, "categorical"), hinges=HINGES - 1, multiplier=MULTIPLIER, background="uniform"
+    ).fit(
         job.sites,
         job.counts,
         background=job.background,
@@ -252,9 +254,7 @@ def own_way(job: Job, kinds: tuple[str, ...]) -> Any:
     )
 
     def predict() -> dict[str, Array]:
-        return {
-            s.name: model.calibration_.combine(model.log_relative(s.env, unseen="baseline")) for s in job.surveys
-        }
+        return {s.name: model.calibration_.combine(model.log_relative(s.env, unseen="baseline")) for s in job.surveys}
 
     return predict, certificate(model.solution_)
 

@@ -34,7 +34,9 @@ BENCHES: dict[str, BenchEntry] = {
     "archipelago": BenchEntry(
         "ecotone.bench.archipelago", "simulated islands under growing effort bias, against the known truth"
     ),
-    "maxent": BenchEntry("ecotone.bench.maxent", "Maxent of all species of a region at once, against elapid one by one"),
+    "maxent": BenchEntry(
+        "ecotone.bench.maxent", "Maxent of all species of a region at once, against elapid one by one"
+    ),
     "speed": BenchEntry(
         "ecotone.bench.speed", "stacked training against a plain loop, at equal mathematics and end to end"
     ),
