@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp, xlogy
+from scipy.special import expit, logsumexp, xlogy
 
 from ecotone.errors import InputError
 
@@ -20,6 +20,7 @@ UNITS = {
     "raw": "share of the background",
     "relative": "times the background mean",
     "cloglog": "1",
+    "logistic": "1",
     "expected_count": "records per cell",
 }
 _LARGEST = 75.0  # far outside the background; its exponential fits into a float32 map, times many records
@@ -87,6 +88,8 @@ class Calibration:
             return np.exp(log_raw)
         if output == "cloglog":
             return -np.expm1(-np.exp(self.entropy + log_raw))
+        if output == "logistic":
+            return expit(self.entropy + log_raw)
         return self.records * np.exp(log_raw)
 
     def richness(self, log_relative: Array) -> Array:
