@@ -261,3 +261,55 @@ def test_rows_do_not_influence_each_other(seed, order):
     np.testing.assert_array_equal(
         column(shuffled, x[:, order], "b^2"), column(FeatureMap.fit(x, ["a", "b"], kinds=KINDS), x, "b^2")
     )
+
+
+# ------------------------------------------------------------------------------------------- thresholds, knots, clamping
+def test_thresholds_are_steps_inside_the_range(background):
+    features = FeatureMap.fit(background, ("a", "b", "c"), kinds=("threshold",), thresholds=3)
+    assert features.names[:3] == ("threshold 1 a", "threshold 2 a", "threshold 3 a")
+    assert set(features.feature_kinds) == {"threshold"}
+    low, high = background[:, 0].min(), background[:, 0].max()
+    for k in range(3):
+        step = low + (high - low) * (k + 1) / 4
+        np.testing.assert_array_equal(column(features, background, f"threshold {k + 1} a"), background[:, 0] > step)
+
+
+def test_knots_at_quantiles(background):
+    features = FeatureMap.fit(
+        background, ("a", "b", "c"), kinds=("hinge", "threshold"), hinges=4, thresholds=4, placement="quantile"
+    )
+    for j in range(2):
+        share = [(background[:, j] <= k * features.scale[j] + features.mean[j]).mean() for k in features.hinge_knots(j)]
+        np.testing.assert_allclose(share, [0, 0.25, 0.5, 0.75, 1], atol=0.02)
+        steps = [
+            (background[:, j] > k * features.scale[j] + features.mean[j]).mean() for k in features.threshold_knots(j)
+        ]
+        np.testing.assert_allclose(steps, [0.8, 0.6, 0.4, 0.2], atol=0.02)
+    # three values only: knots fall together, and no hinge is undefined
+    assert np.isfinite(features.transform(background)).all()
+    again = FeatureMap.from_dict(json.loads(json.dumps(features.to_dict())))
+    np.testing.assert_array_equal(again.transform(background), features.transform(background))
+
+
+def test_clamping_moves_to_the_nearest_end(background):
+    kinds = ("linear", "quadratic", "product", "hinge", "threshold")
+    features = FeatureMap.fit(background, NAMES, levels=LEVELS, kinds=kinds, clamp=True)
+    free = FeatureMap.fit(background, NAMES, levels=LEVELS, kinds=kinds)
+    np.testing.assert_array_equal(features.transform(background), free.transform(background))
+    far = background[:20].copy()
+    far[:, 0] = 1e6
+    edge = far.copy()
+    edge[:, 0] = background[:, 0].max()
+    np.testing.assert_allclose(features.transform(far), features.transform(edge), atol=1e-6)
+    assert (free.transform(far) != free.transform(edge)).any()
+    again = FeatureMap.from_dict(json.loads(json.dumps(features.to_dict())))
+    np.testing.assert_array_equal(again.transform(far), features.transform(far))
+    assert not {"clamp", "inner", "thresholds"} & set(FeatureMap.fit(background, NAMES, levels=LEVELS).to_dict())
+
+
+def test_kinds_of_features(background):
+    features = FeatureMap.fit(background, NAMES, levels=LEVELS, kinds=KINDS, hinges=2, thresholds=2)
+    assert len(features.feature_kinds) == len(features.names) == features.transform(background).shape[1]
+    for name, kind in zip(features.names, features.feature_kinds, strict=True):
+        assert (kind == "categorical") == ("=" in name)
+        assert (kind == "product") == ("*" in name)

@@ -58,6 +58,9 @@ def test_cloglog_is_that_of_maxnet():
     np.testing.assert_allclose(calibration.entropy, entropy)
     cloglog = calibration.scale(log_relative, "cloglog")
     np.testing.assert_allclose(cloglog, 1 - np.exp(-np.exp(np.array(entropy) + np.log(raw))))
+    # the older scale, with prevalence one half at a typical presence
+    odds = np.exp(np.array(entropy)) * raw
+    np.testing.assert_allclose(calibration.scale(log_relative, "logistic"), odds / (1 + odds))
     assert cloglog.min() >= 0
     assert cloglog.max() <= 1
 

@@ -161,7 +161,7 @@ def _known(job: Job, covariates: Array) -> Array:
     return out
 
 
-def _categorical(job: Job) -> list[int] | None:
+def _categorical(job: Job) -> Any:
     return [job.covariates.index(name) for name in job.levels] or None
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp, xlogy
+from scipy.special import expit, logsumexp, xlogy
 
 from ecotone.errors import InputError
 
@@ -21,6 +21,7 @@ UNITS = {
     "raw": "share of the background",
     "relative": "times the background mean",
     "cloglog": "1",
+    "logistic": "1",
     "expected_count": "records per cell",
 }
 _LARGEST = 75.0  # far outside the background; its exponential fits into a float32 map, times many records
@@ -95,6 +96,8 @@ class Calibration:
             return np.exp(log_raw)
         if output == "cloglog":
             return -np.expm1(-np.exp(self.entropy[which] + log_raw))
+        if output == "logistic":
+            return expit(self.entropy[which] + log_raw)
         return self.records[which] * np.exp(log_raw)
 
     def richness(self, log_relative: Array) -> Array:

@@ -1,4 +1,4 @@
-"""From sites, records and background to convex problems: one per species and variant (bootstrap replicate, fold, hidden covariate).
+"""From sites, records and background to convex problems: one per species and variant (replicate, fold, hidden covariate).
 
 Letters: N sites, U uniform cells, R rows (N sites, then U cells), S species, V variants, F features. Problem v * S + j is
 species j of variant v.
@@ -76,16 +76,17 @@ def solve_variants(sites: Sites, variants: Sequence[Variant], features: FeatureM
     solution = Solution.empty(v * s, x.shape[1])
     if not len(some) or not x.shape[1]:
         return solution
-    seen = x[(weight > 0).any(0)]
+    extent = np.stack([np.ptp(x[w > 0], axis=0) for w in weight])  # (G, F)
+    of_problem = np.asarray(group)[some // s]
     penalty = penalties(
         every[some],
         x,
         features.feature_kinds,
         _allowed(every[some], some // s, variants, features, config),
-        spread=seen.max(0) - seen.min(0),
+        spread=extent[of_problem],
         multiplier=config.multiplier,
     )
-    problems = Problems(x, weight, np.asarray(group)[some // s], extra[some], every[some], penalty)
+    problems = Problems(x, weight, of_problem, extra[some], every[some], penalty)
     found = solve(problems, tolerance=config.tolerance, max_iterations=config.max_iterations)
     solution.take(some, found)
     return solution
@@ -126,8 +127,8 @@ def _records(sites: Sites, variant: Variant, weight: Array, twin: Array) -> tupl
 
     As in maxnet an added presence weighs as much as one background site. A site counts once however many records it holds.
     """
-    n, s = sites.counts.shape
-    shape = (s, len(weight))
+    n = len(sites.covariates)
+    shape = (sites.counts.shape[1], len(weight))
     inside = np.ones(n, bool)
     if variant.rows is not None:
         inside[:] = False

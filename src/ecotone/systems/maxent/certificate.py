@@ -69,3 +69,55 @@ def duality_gap(
         change = np.where(mixed > 0, mixed * (np.log(mixed) - log_weight), 0.0) - before
     divergence = rest + np.bincount(problem, change, minlength=len(t))
     return objective(log_sum, mean, beta, penalty) + divergence
+
+
+def matched_gap(
+    x: Array,
+    *,
+    q: Array,
+    weight: Array,
+    records: Array,
+    log_sum: float,
+    mean: Array,
+    beta: Array,
+    penalty: Array,
+) -> float:
+    """Gap of one problem with unpenalised features, whose moments a feasible q has to match exactly.
+
+    Mixing with the records reaches that only at t = 1, so q is first tilted, q (1 + (x - E_q x).d) with d from a linear system,
+    until the moments of the unpenalised features agree; what rounding leaves (1e-9 of a feature's deviation) is allowed.
+
+    Args:
+        x: (R, F).
+        q: (R,) softmax.
+        weight: (R,) w.
+        records: (R,) p.
+        log_sum: log sum_i w_i exp(z_i).
+        mean: (F,).
+        beta: (F,).
+        penalty: (F,).
+
+    Returns:
+        The gap in nats, infinite where the tilted q is no distribution.
+    """
+    free = penalty == 0
+    moment = q @ x
+    centred = x[:, free] - moment[free]
+    covariance = (centred * q[:, None]).T @ centred
+    tilt = np.linalg.lstsq(covariance, (mean - moment)[free], rcond=1e-12)[0]
+    factor = 1.0 + centred @ tilt
+    if (factor[q > 0] < 0).any():
+        return float("inf")
+    q = q * factor / (q * factor).sum()
+    moment = q @ x
+    deviation = np.sqrt(np.maximum(q @ x**2 - moment**2, 0.0))
+    allowed = np.isfinite(penalty)
+    limit = np.where(allowed, penalty, 0.0) + 1e-9 * deviation + 1e-12
+    off = np.abs(moment - mean)
+    share = np.where(allowed & (off > limit), 1.0 - limit / np.maximum(off, 1e-300), 0.0)
+    t = share.max(initial=0.0)
+    mixed = (1 - t) * q + t * records
+    some = mixed > 0
+    divergence = float((mixed[some] * (np.log(mixed[some]) - np.log(weight[some]))).sum())
+    primal = objective(np.array([log_sum]), mean[None], beta[None], penalty[None])[0]
+    return float(primal) + divergence

@@ -30,7 +30,7 @@ def l1_quadratic(
     Returns:
         (S, A) solutions.
     """
-    s, a = start.shape
+    a = start.shape[1]
     if a == 0:
         return start.copy()
     diagonal = np.einsum("saa->sa", hessian)

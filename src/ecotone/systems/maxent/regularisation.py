@@ -73,7 +73,7 @@ def penalties(
         features: (R, F).
         kinds: F kinds, keys of `TABLES`.
         allowed: (S, F) which features a species may use.
-        spread: (F,) range of the features over the background.
+        spread: (F,) or (S, F) range of the features over the background.
         multiplier: Multiplies all of them; Maxent users know it as beta or regularization multiplier.
 
     Returns:

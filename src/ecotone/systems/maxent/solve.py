@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from ecotone.systems.maxent.certificate import duality_gap, objective, residual
+from ecotone.systems.maxent.certificate import duality_gap, matched_gap, objective, residual
 from ecotone.systems.maxent.quadratic import l1_quadratic
 
 Array = np.ndarray
@@ -25,6 +25,9 @@ TOLERANCE = 1e-5
 BLOCK_NUMBERS = 12_000_000  # logits held at once
 FIRST_SAMPLE = 2048
 SHORTEST = 2.0**-20
+PIECE = 4096  # rows
+NEARLY = 0.01  # of a feature's deviation
+SQUARES = 30_000_000  # numbers in the Hessians held at once
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ class Solution:
     @classmethod
     def empty(cls, problems: int, features: int) -> Solution:
         """All coefficients 0, nothing to improve."""
-        zeros = [np.zeros(problems) for _ in range(3)]
-        return cls(np.zeros((problems, features)), *zeros, np.zeros(problems, int), np.ones(problems, bool))
+        gap, off, value = np.zeros(problems), np.zeros(problems), np.zeros(problems)
+        return cls(np.zeros((problems, features)), value, gap, off, np.zeros(problems, int), np.ones(problems, bool))
 
     def take(self, at: Array, other: Solution) -> None:
         """Puts the problems of another solution into rows `at`."""
@@ -119,8 +122,10 @@ class _Block:
         self.penalty = problems.penalty[columns].astype(np.float64)
         s = len(columns)
         self.beta, self.z = np.zeros((s, x.shape[1])), np.zeros((s, x.shape[0]))
-        first = self.weight @ x
-        self.scale = np.sqrt(np.maximum(self.weight @ (x**2) - first**2, 0.0)) + 1e-12
+        first, second = self.weight @ x, np.zeros((s, x.shape[1]))
+        for row in range(0, x.shape[0], PIECE):
+            second += self.weight[:, row : row + PIECE] @ x[row : row + PIECE] ** 2
+        self.scale = np.sqrt(np.maximum(second - first**2, 0.0)) + 1e-12
         self.sample = np.full(s, FIRST_SAMPLE)
         self.last_gap = np.full(s, np.inf)
 
@@ -129,6 +134,7 @@ class _Block:
         for iteration in range(self.max_iterations + 1):
             moment = self.q @ self.x
             gap, off = self._gap(moment), residual(moment, self.mean, self.beta, self.penalty)
+            self._gap_unpenalised(moment, gap)
             ended = gap <= self.tolerance
             leave = ended | (iteration == self.max_iterations)
             if leave.any():
@@ -168,6 +174,25 @@ class _Block:
             log_weight=np.log(self.weight[at]),
         )
 
+    def _gap_unpenalised(self, moment: Array, gap: Array) -> None:
+        """Lowers the gaps of problems with unpenalised features once their moments nearly agree."""
+        off = np.where(self.penalty == 0, np.abs(moment - self.mean) / self.scale, 0.0).max(1, initial=0.0)
+        for j in np.flatnonzero((off > 0) & (off < NEARLY) & (gap > self.tolerance)):
+            mine = self.entry_problem == j
+            records = np.zeros(self.x.shape[0])
+            records[self.entry_row[mine]] = self.entry_share[mine]
+            better = matched_gap(
+                self.x,
+                q=self.q[j],
+                weight=self.weight[j],
+                records=records,
+                log_sum=float(self.log_sum[j]),
+                mean=self.mean[j],
+                beta=self.beta[j],
+                penalty=self.penalty[j],
+            )
+            gap[j] = min(gap[j], better)
+
     def _keep(self, stay: Array) -> None:
         for name in (
             "columns",
@@ -195,15 +220,18 @@ class _Block:
         at = np.arange(s)[:, None]
         penalty = np.where(valid, self.penalty[at, index], np.inf)
         start = np.where(valid, self.beta[at, index], 0.0)
-        hessian = np.zeros((s, a, a))
-        for j in range(s):
-            n = int(valid[j].sum())
-            hessian[j, :n, :n] = self._hessian(j, index[j, :n], moment[j, index[j, :n]])
-        found = l1_quadratic(hessian, np.where(valid, v[at, index], 0.0), start, penalty)
+        slope = np.where(valid, v[at, index], 0.0)
         move = np.zeros_like(self.beta)
-        for j in range(s):
-            n = int(valid[j].sum())
-            move[j, index[j, :n]] = found[j, :n] - start[j, :n]
+        together = max(1, SQUARES // (a * a))
+        for first in range(0, s, together):
+            part = slice(first, first + together)
+            hessian = np.zeros((len(index[part]), a, a))
+            for row, j in enumerate(range(s)[part]):
+                n = int(valid[j].sum())
+                hessian[row, :n, :n] = self._hessian(j, index[j, :n], moment[j, index[j, :n]])
+            found = l1_quadratic(hessian, slope[part], start[part], penalty[part])
+            change = np.where(valid[part], found - start[part], 0.0)
+            np.put_along_axis(move[part], index[part], change, axis=1)
         self._line_search(v, move)
 
     def _working_sets(self, v: Array) -> tuple[Array, Array]:
