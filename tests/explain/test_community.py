@@ -134,8 +134,8 @@ def test_evidence_is_painted():
     mean, parts = richness_evidence(richness(p), paint, (0, 3, 0, 2))
     assert mean.weights.shape == (1, 2, 3) and parts.weights.shape == (2, 2, 3)
     change, share = turnover_evidence(turnover(p, q), paint, None, between="now and 2050")
-    assert change.names == ("gained", "lost") and "now and 2050" in share.title and len(share.names) == 2
-    assert len(turnover_evidence(turnover(p[0], q[0]), paint, None)[1].names) == 1
+    assert change.names == ("gained", "lost") and "now and 2050" in share.title and "Members differ" in share.note
+    assert "Members" not in turnover_evidence(turnover(p[0], q[0]), paint, None)[1].note
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,9 @@ class AreaOfApplicability:
             what = f"sites {sites.shape}, folds {folds.shape}, importance {weight.shape} for {len(names)} names"
             raise InputError("DA404", "applicability", what, "pass one row per site and one column per covariate")
         if not (np.isfinite(sites).all() and np.isfinite(weight).all()):
-            raise InputError("DA403", "applicability", "covariates or importances are not finite", "leave those sites out")
+            raise InputError(
+                "DA403", "applicability", "covariates or importances are not finite", "leave those sites out"
+            )
         if not 2 <= limit <= MAX_POINTS:
             raise UsageError("US104", "limit", f"{limit} training sites", f"keep 2 to {MAX_POINTS}")
         whole = len(sites)
@@ -142,9 +144,9 @@ class AreaOfApplicability:
 
     @cached_property
     def _tree(self) -> Any:
-        from scipy.spatial import cKDTree
+        from scipy.spatial import KDTree
 
-        return cKDTree(self._encode(self.points))
+        return KDTree(self._encode(self.points))
 
     def _encode(self, places: Array) -> Array:
         """(N, P) -> (N, D) coordinates in which the weighted distance is Euclidean."""
@@ -195,9 +197,17 @@ class AreaOfApplicability:
     def _check(self) -> None:
         size = len(self.names)
         shapes = all(v.shape == (size,) for v in (self.weight, self.centre, self.scale))
-        shapes = shapes and self.points.ndim == 2 and self.points.shape[1] == size and 2 <= len(self.points) <= MAX_POINTS
+        shapes = (
+            shapes and self.points.ndim == 2 and self.points.shape[1] == size and 2 <= len(self.points) <= MAX_POINTS
+        )
         good = shapes and set(self.levels) <= set(self.names)
-        for values in (self.points, self.weight, self.centre, self.scale, np.array([self.mean_distance, self.threshold])):
+        for values in (
+            self.points,
+            self.weight,
+            self.centre,
+            self.scale,
+            np.array([self.mean_distance, self.threshold]),
+        ):
             good = good and bool(np.isfinite(values).all())
         if good:
             used = self.weight > 0
@@ -219,12 +229,12 @@ def _mean_distance(coded: Array) -> float:
 
 def _across_folds(coded: Array, folds: Array) -> Array:
     """(K,) distance of each training site to the nearest one of another fold."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     out = np.empty(len(coded))
     for fold in np.unique(folds):
         own = folds == fold
-        out[own] = cKDTree(coded[~own]).query(coded[own])[0]
+        out[own] = KDTree(coded[~own]).query(coded[own])[0]
     return out
 
 
@@ -243,7 +253,9 @@ def applicability_evidence(
     outside = 100 * float((index[known] > area.threshold).mean()) if known.any() else float("nan")
     order = np.argsort(-area.weight, kind="stable")[:5]
     weights = ", ".join(f"{area.names[p]} {area.weight[p]:.2f}" for p in order if area.weight[p] > 0)
-    sites = f"{len(area.points):,}" + (f", drawn from {area.thinned_from:,}" if area.thinned_from > len(area.points) else "")
+    sites = f"{len(area.points):,}" + (
+        f", drawn from {area.thinned_from:,}" if area.thinned_from > len(area.points) else ""
+    )
     margin = np.clip(100 * (index / max(area.threshold, 1e-12) - 1), -100, 100)
     return [
         Check(
@@ -258,7 +270,7 @@ def applicability_evidence(
                 ("training sites", sites),
                 ("weights", weights),
             ),
-            note="Outside, a place is more unlike the training sites than held-out blocks were, so the scores say nothing about it.",
+            note="Outside, a place is more unlike the training sites than held-out blocks were: the scores say nothing of it.",
         ),
         Overlay(
             title="Applicability: distance to the threshold",

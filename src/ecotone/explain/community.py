@@ -107,8 +107,8 @@ def turnover(before: Array, after: Array, *, coupling: Coupling = "persistent") 
     """Expected gains, losses and dissimilarity between two climates or dates.
 
     How a species' occurrence before relates to that after is not in the probabilities. "persistent" lets a species that
-    is as likely as before stay as it is, and change only as much as its probability does: gain max(p2 - p1, 0), loss max(p1 - p2, 0),
-    kept min(p1, p2); without change there is no turnover, and Sorensen is the Bray-Curtis dissimilarity of the
+    is as likely as before stay as it is, and change only as much as its probability does: gain max(p2 - p1, 0), loss
+    max(p1 - p2, 0), kept min(p1, p2); without change there is no turnover, and Sorensen is the Bray-Curtis dissimilarity of the
     probabilities. "independent" draws both states anew: gain (1 - p1) p2, loss p1 (1 - p2), kept p1 p2; the largest turnover that
     probabilities alone allow to expect, not 0 even without change.
 
@@ -215,7 +215,7 @@ def richness_evidence(found: Richness, paint: Paint, extent: tuple[float, float,
 def turnover_evidence(
     found: Turnover, paint: Paint, extent: tuple[float, float, float, float] | None, *, between: str = "the two states"
 ) -> list[Overlay]:
-    """Gains and losses side by side, and turnover with its spread.
+    """Gains and losses side by side, and turnover; how far members differ is told in words.
 
     Args:
         found: Of N cells.
@@ -224,8 +224,8 @@ def turnover_evidence(
         between: What is compared, such as "now and 2050".
     """
     spread = found.sorensen_spread
-    several = bool(np.nansum(spread) > 0)
-    values = [found.sorensen, spread] if several else [found.sorensen]
+    known = spread[np.isfinite(spread)]
+    differ = f" Members differ by {np.median(known):.2g} (standard deviation, median cell)." if known.any() else ""
     return [
         Overlay(
             title=f"Species gained and lost between {between}",
@@ -238,11 +238,12 @@ def turnover_evidence(
         ),
         Overlay(
             title=f"Turnover between {between}",
-            weights=paint(np.stack(values, axis=1)),
-            names=("Sorensen dissimilarity", "spread over members (standard deviation)")[: len(values)],
+            weights=paint(found.sorensen[:, None]),
+            names=("Sorensen dissimilarity",),
             unit="1",
             extent=extent,
             exact=True,
-            note="0: the same species are expected, 1: none is shared. Ratio of expected changes to expected species.",
+            note="0: the same species are expected, 1: none is shared. Ratio of expected changes to expected species."
+            + differ,
         ),
     ]
