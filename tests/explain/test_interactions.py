@@ -80,7 +80,7 @@ def test_a_pure_product_is_all_interaction():
 def test_without_any_effect_h_is_undefined():
     found = interaction_strength(lambda z: np.zeros((len(z), 2)), draw(8), sites=8)
     assert np.isnan(found.h).all() and (found.strength == 0).all()
-    assert "H 0.00" in interaction_evidence(found, NAMES).names[0]
+    assert "H=0.00" in interaction_evidence(found, NAMES).names[0]
 
 
 def test_blocks_do_not_change_the_answer(monkeypatch):
@@ -93,7 +93,7 @@ def test_blocks_do_not_change_the_answer(monkeypatch):
 def test_evidence_ranks_pairs_with_h_in_the_name():
     found = interaction_strength(predict, draw(), sites=20)
     one = interaction_evidence(found, NAMES, species=1, target="moss", limit=2)
-    assert len(one.names) == 1 and one.names[0].startswith("heat × rain (H 0.")
+    assert len(one.names) == 1 and one.names[0].startswith("heat × rain (H=0.")
     assert one.lower is None and one.target == "moss"
     mean = interaction_evidence(found, NAMES)
     assert mean.names[0].startswith("heat × rain") and mean.band == "5-95 % of species"

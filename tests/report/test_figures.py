@@ -91,7 +91,7 @@ def test_the_line_is_whole_only_where_there_is_support():
             extent=(2.0, 9.0, -0.5, 2.5),
         ),
         overlay(np.full((1, 3, 3), np.nan), x_names=("a", "b", "c"), y_names=("a", "b", "c")),
-        overlay(np.ones((1, 40, 40)), x_names=("Genus species subsp. subspecies",) * 40, y_names=("b",) * 40),
+        overlay(np.ones((1, 15, 15)), x_names=("Genus species subsp. subspecies",) * 15, y_names=("b",) * 15),
         curve(name="fern", references={"moss": np.ones(20), "lichen": np.full(20, np.nan)}),
         curve(x=np.arange(20.0), categories=("a",) * 20, name="fern", references={"moss": np.ones(20)}),
         Contributions(title="none", names=(), values=np.array([])),

@@ -181,15 +181,15 @@ Paint = Callable[[Array], Array]
 
 
 def richness_evidence(found: Richness, paint: Paint, extent: tuple[float, float, float, float] | None) -> list[Overlay]:
-    """Richness, and the two parts of its uncertainty side by side.
+    """Richness, and what members disagree on; what chance adds is told in words, or drawn where there is one member.
 
     Args:
         found: Of N cells.
         paint: (N, K) -> (K, H, W), nan where there is no cell.
         extent: (west, east, south, north).
     """
-    parts = [found.chance, found.model] if found.model.any() else [found.chance]
-    names = ("chance: species come and go", "model: members disagree")[: len(parts)]
+    several = bool(found.model.any())
+    typical = f"{np.median(found.chance):.2g}" if found.chance.size else "nothing"
     return [
         Overlay(
             title="Expected number of species",
@@ -201,13 +201,16 @@ def richness_evidence(found: Richness, paint: Paint, extent: tuple[float, float,
             note="Sum over species of the probability of at least one record, mean over members.",
         ),
         Overlay(
-            title="Uncertainty of the number of species",
-            weights=paint(np.stack(parts, axis=1)),
-            names=names,
-            unit="species (standard deviation)",
+            title=f"Uncertainty of the number of species: {'members disagree' if several else 'chance'}",
+            weights=paint((found.model if several else found.chance)[:, None]),
+            names=("standard deviation",),
+            unit="species per cell",
             extent=extent,
             exact=True,
-            note="Chance remains however good the model is. More data can reduce what members disagree on.",
+            note=f"More data can reduce this. However good the model, chance adds a standard deviation of {typical} (median)."
+            if several
+            else "Whether a species occurs is a matter of chance, however good the model. There is one member, so what the model "
+            "does not know is not in it.",
         ),
     ]
 

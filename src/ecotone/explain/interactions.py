@@ -151,7 +151,7 @@ def interaction_evidence(
     known = np.isfinite(h)
     typical = np.divide(np.where(known, h, 0).sum(1), known.sum(1), out=np.zeros(len(h)), where=known.any(1))
     names = tuple(
-        f"{covariates[found.pairs[q][0]]} × {covariates[found.pairs[q][1]]} (H {value:.2f})"
+        f"{covariates[found.pairs[q][0]]} × {covariates[found.pairs[q][1]]} (H={value:.2f})"
         for q, value in zip(order, typical, strict=True)
     )
     return Contributions(

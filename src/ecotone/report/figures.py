@@ -207,7 +207,7 @@ def _draw_contributions(figure: Figure, terms: Contributions) -> None:
 # ------------------------------------------------------------------------------------------------ the small kinds
 def _two_lines(name: str) -> str:
     """A long name over two lines, so that the second half of a pair is not lost."""
-    lines = textwrap.wrap(name, 34, max_lines=2, placeholder="…")
+    lines = textwrap.wrap(name, 36, max_lines=2, placeholder="…")
     return "\n".join(lines)
 
 
