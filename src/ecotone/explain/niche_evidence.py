@@ -79,7 +79,7 @@ def overlap_evidence(
             values=100 * found.breadth,
             unit="% of the area, spread evenly",
             note="Levins' breadth: a species as concentrated as one spread evenly over this share of the area. "
-            "It is the breadth of the model, which grows when records are few.",
+            "It is the breadth of the answer: a cautious model spreads species with few records.",
         )
     )
     return evidence
