@@ -21,6 +21,7 @@ import numpy as np
 
 from ecotone.contract import Check, Overlay
 from ecotone.errors import InputError, UsageError
+from ecotone.explain.nearest import Nearest
 
 Array = np.ndarray
 LIMIT = 5_000
@@ -28,6 +29,7 @@ LIMIT = 5_000
 
 MAX_POINTS = 50_000
 _ROWS = 200_000  # encoded at once
+_REACH = 1.5  # thresholds within which a tree is the faster way
 _FIX = "use a folder written by ecotone"
 
 
@@ -135,7 +137,9 @@ class AreaOfApplicability:
             some = places[start : start + _ROWS]
             known = np.isfinite(some[:, self.weight > 0]).all(1)
             if known.any():
-                out[start : start + _ROWS][known] = self._tree.query(self._encode(some[known]))[0] / self.mean_distance
+                out[start : start + _ROWS][known] = (
+                    self._nearest.distance(self._encode(some[known])) / self.mean_distance
+                )
         return out
 
     def inside(self, places: Array) -> Array:
@@ -143,10 +147,8 @@ class AreaOfApplicability:
         return self.dissimilarity(places) <= self.threshold
 
     @cached_property
-    def _tree(self) -> Any:
-        from scipy.spatial import KDTree
-
-        return KDTree(self._encode(self.points))
+    def _nearest(self) -> Nearest:
+        return Nearest(self._encode(self.points), _REACH * self.threshold * self.mean_distance)
 
     def _encode(self, places: Array) -> Array:
         """(N, P) -> (N, D) coordinates in which the weighted distance is Euclidean."""
@@ -229,12 +231,10 @@ def _mean_distance(coded: Array) -> float:
 
 def _across_folds(coded: Array, folds: Array) -> Array:
     """(K,) distance of each training site to the nearest one of another fold."""
-    from scipy.spatial import KDTree
-
     out = np.empty(len(coded))
     for fold in np.unique(folds):
         own = folds == fold
-        out[own] = KDTree(coded[~own]).query(coded[own])[0]
+        out[own] = Nearest(coded[~own], np.inf).distance(coded[own])
     return out
 
 
