@@ -11,7 +11,7 @@ from scipy import sparse
 from ecotone.errors import InputError
 from ecotone.explain import depth
 from ecotone.explain.applicability import AreaOfApplicability
-from ecotone.explain.community import occurrence, richness
+from ecotone.explain.community import occurrence, richness, turnover
 from ecotone.explain.depth import Case, evidence_in_depth, map_richness
 from ecotone.explain.response import response_curves
 
@@ -102,6 +102,37 @@ def test_blocks_do_not_change_richness(case, monkeypatch):
     np.testing.assert_array_equal(map_richness(case).bands(), whole.bands())
     monkeypatch.setattr(depth, "_BLOCK", 300)
     np.testing.assert_allclose(map_richness(case).bands(), whole.bands(), rtol=1e-12)
+
+
+def test_change_is_that_of_every_cell_by_itself(case, monkeypatch):
+    then = case.picture + np.array([1.0, -0.5, 0.0])
+    then[3, 0] = np.nan
+    change, share = evidence = depth.change_evidence(case, then, between="now and 2050", output="cloglog")
+    place = tuple(np.argwhere(case.valid)[0])
+    before, after = (case.scale(case.members(x[:1]), "cloglog") for x in (case.picture, then))
+    expected = turnover(before, after)
+    np.testing.assert_allclose(
+        [change.weights[0][place], change.weights[1][place]], [expected.gains[0], expected.losses[0]]
+    )
+    assert share.weights[0][place] == pytest.approx(expected.sorensen[0])
+    assert np.isnan(share.weights[0][tuple(np.argwhere(case.valid)[3])])
+    monkeypatch.setattr(depth, "_BLOCK", 300)
+    for one, other in zip(evidence, depth.change_evidence(case, then, between="", output="cloglog"), strict=True):
+        np.testing.assert_allclose(one.weights, other.weights, rtol=1e-12)
+    nothing = depth.change_evidence(case, case.picture, between="now and now")[0]
+    assert np.nanmax(nothing.weights) == 0
+    with pytest.raises(InputError) as caught:
+        depth.change_evidence(case, then[1:], between="")
+    assert caught.value.code == "DA404"
+
+
+@pytest.mark.filterwarnings("error")
+def test_all_of_it_is_drawn_without_warnings(case):
+    from ecotone.report.svg import evidence_svg
+
+    for i, item in enumerate(evidence_in_depth(case, [0, 2], curves=curves_of(case, [0, 2]))):
+        if item.kind != "check":
+            assert "<svg" in evidence_svg(item, f"k{i}")
 
 
 def test_thresholds_are_those_of_the_records(case):

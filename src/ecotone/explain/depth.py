@@ -16,7 +16,15 @@ import numpy as np
 from ecotone.contract import Curve, Evidence
 from ecotone.errors import InputError
 from ecotone.explain.applicability import AreaOfApplicability, applicability_evidence
-from ecotone.explain.community import Richness, occurrence, richness, richness_evidence
+from ecotone.explain.community import (
+    Richness,
+    Turnover,
+    occurrence,
+    richness,
+    richness_evidence,
+    turnover,
+    turnover_evidence,
+)
 from ecotone.explain.interactions import interaction_evidence, interaction_strength, pair_surface
 from ecotone.explain.niche import niche_overlap
 from ecotone.explain.niche_evidence import overlap_evidence
@@ -120,14 +128,45 @@ def evidence_in_depth(
     return found
 
 
+def change_evidence(case: Case, then: Array, *, between: str, output: str = "expected_count") -> list[Evidence]:
+    """Species gained and lost on the map, and turnover, between the covariates of the map and others.
+
+    Args:
+        case: The fitted model.
+        then: (N, P) other covariates of the same cells, nan where one is missing.
+        between: What is compared, such as "now and 2050".
+        output: Scale that says how likely a species is; "expected_count" is turned into the probability of a record.
+    """
+    then = np.asarray(then, dtype=np.float64)
+    if then.shape != case.picture.shape:
+        what = f"covariates {then.shape} for cells {case.picture.shape}"
+        raise InputError("DA404", "change", what, "pass the same cells under the other covariates")
+    known = np.isfinite(then).all(1)
+    bands = np.full((len(then), len(Turnover.__dataclass_fields__)), np.nan)
+    cells = np.flatnonzero(known)
+    step = _cells_at_once(case)
+    for some in (cells[i : i + step] for i in range(0, len(cells), step)):
+        before, after = (_probability(case, x[some], output) for x in (case.picture, then))
+        bands[some] = turnover(before, after).bands()
+    return list(turnover_evidence(Turnover(*bands.T), case.paint, case.extent, between=between))
+
+
 def map_richness(case: Case) -> Richness:
     """Richness of the map's cells, some cells at a time."""
-    parts = []
-    step = max(1, _BLOCK // max(1, len(case.species) * 8))
-    for start in range(0, max(len(case.picture), 1), step):
-        member = case.members(case.picture[start : start + step])
-        parts.append(richness(occurrence(case.scale(member, "expected_count"))).bands())
+    step = _cells_at_once(case)
+    starts = range(0, max(len(case.picture), 1), step)
+    parts = [richness(_probability(case, case.picture[i : i + step], "expected_count")).bands() for i in starts]
     return Richness(*np.concatenate(parts).T)
+
+
+def _cells_at_once(case: Case) -> int:
+    return max(1, _BLOCK // max(1, len(case.species) * 8))
+
+
+def _probability(case: Case, covariates: Array, output: str) -> Array:
+    """(M, N, S)."""
+    answer = case.scale(case.members(covariates), output)
+    return occurrence(answer) if output == "expected_count" else answer
 
 
 def case_thresholds(case: Case) -> Thresholds:
