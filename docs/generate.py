@@ -66,8 +66,8 @@ def cli_page() -> str:
         "run also take these:\n\n",
         option_table(RunOptions),
         "\nOnce a run exists, `ecotone VERB RUN --help` shows the options of its system; for species maps they are listed\n",
-        "under [Species map options](species.md). Exit statuses: 0 fine, 1 a bug, 2 usage, 3 input, 4 missing optional dependency,\n",
-        "5 integrity, 6 interrupted and resumable. The codes are under [Errors and warnings](errors.md).\n",
+        "under [Species map options](species.md). Exit statuses: 0 fine, 1 a bug, 2 usage, 3 input, 4 missing optional\n",
+        "dependency, 5 integrity, 6 interrupted and resumable. The codes are under [Errors and warnings](errors.md).\n",
     ]
     for verb, text in VERBS.items():
         summary, _, usage = text.partition(": ")

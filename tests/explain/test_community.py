@@ -55,7 +55,7 @@ def test_one_member_has_no_model_spread():
     found = richness(p)
     assert (found.model == 0).all()
     np.testing.assert_allclose(found.mean, p.sum(1))
-    assert len(richness_evidence(found, lambda v: v.T[:, None], None)[1].names) == 1
+    assert richness_evidence(found, lambda v: v.T[:, None], None)[1].title.endswith("chance")
 
 
 def simulate(p, q, coupling, rng, times=4000):
@@ -132,10 +132,11 @@ def test_evidence_is_painted():
 
     p, q = draw(), draw(seed=1)
     mean, parts = richness_evidence(richness(p), paint, (0, 3, 0, 2))
-    assert mean.weights.shape == (1, 2, 3) and parts.weights.shape == (2, 2, 3)
+    assert mean.weights.shape == (1, 2, 3) and parts.title.endswith("members disagree")
+    np.testing.assert_array_equal(parts.weights[0].ravel(), richness(p).model)
     change, share = turnover_evidence(turnover(p, q), paint, None, between="now and 2050")
-    assert change.names == ("gained", "lost") and "now and 2050" in share.title and len(share.names) == 2
-    assert len(turnover_evidence(turnover(p[0], q[0]), paint, None)[1].names) == 1
+    assert change.names == ("gained", "lost") and "now and 2050" in share.title and "Members differ" in share.note
+    assert "Members" not in turnover_evidence(turnover(p[0], q[0]), paint, None)[1].note
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Agreement between backgrounds, and the picture of where records are."""
+"""Agreement between backgrounds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from ecotone.explain.effort import agreement, agreement_evidence, record_density
+from ecotone.explain.effort import agreement, agreement_evidence
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -35,23 +35,3 @@ def test_agreement_evidence_names_both_backgrounds():
     assert "uniform" in found.title
     assert "target_group" in found.note
     assert not found.additive
-
-
-def test_density_counts_records_where_they_are():
-    """North is up, west is left; cells that are no land stay blank."""
-    rng = np.random.default_rng(0)
-    land = np.ones((30, 60), bool)
-    land[:, :5] = False
-    xy = np.column_stack([rng.uniform(0, 60, 500), rng.uniform(0, 30, 500)])
-    xy[:300] = [50.5, 28.5]  # a crowd in the north-east
-    found = record_density(xy, (0, 60, 0, 30), land, cells=12)
-    (picture,) = found.weights
-    assert np.isnan(picture[:, :5]).all()
-    assert np.isfinite(picture[:, 5:]).all()
-    for row in range(0, 30, 4):
-        for column in range(5, 60, 7):
-            west, south = 5 * (column // 5), 30 - 5 * (row // 5 + 1)
-            inside = (xy[:, 0] >= west) & (xy[:, 0] < west + 5) & (xy[:, 1] >= south) & (xy[:, 1] < south + 5)
-            assert picture[row, column] == pytest.approx(np.log10(1 + inside.sum()))
-    row, column = np.unravel_index(np.nanargmax(picture), picture.shape)
-    assert (row // 5, column // 5) == (0, 10)

@@ -21,7 +21,9 @@ def draw(n=30, seed=0):
 def predict(x):
     """(N, 3): additive; heat and rain multiply; all but additive in soil."""
     heat, rain, soil = (x[:, 0] - 20) / 4, (x[:, 1] - 400) / 200, x[:, 2]
-    return np.stack([heat + 2 * rain + (soil == 2), heat * rain + 0.5 * heat, np.abs(heat - (soil == 4)) + 0 * rain], axis=1)
+    return np.stack(
+        [heat + 2 * rain + (soil == 2), heat * rain + 0.5 * heat, np.abs(heat - (soil == 4)) + 0 * rain], axis=1
+    )
 
 
 def slow_h(x, a, b, j):
@@ -70,7 +72,7 @@ def test_a_pure_product_is_all_interaction():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(40, 2))
     x -= x.mean(0)
-    found = interaction_strength(lambda z: (z[:, [0]] * z[:, [1]]), x, sites=40)
+    found = interaction_strength(lambda z: z[:, [0]] * z[:, [1]], x, sites=40)
     assert found.h[0, 0] == pytest.approx(1)
     np.testing.assert_allclose(found.effect, 0, atol=1e-12)
 
@@ -78,7 +80,7 @@ def test_a_pure_product_is_all_interaction():
 def test_without_any_effect_h_is_undefined():
     found = interaction_strength(lambda z: np.zeros((len(z), 2)), draw(8), sites=8)
     assert np.isnan(found.h).all() and (found.strength == 0).all()
-    assert "H 0.00" in interaction_evidence(found, NAMES).names[0]
+    assert "H=0.00" in interaction_evidence(found, NAMES).names[0]
 
 
 def test_blocks_do_not_change_the_answer(monkeypatch):
@@ -91,11 +93,13 @@ def test_blocks_do_not_change_the_answer(monkeypatch):
 def test_evidence_ranks_pairs_with_h_in_the_name():
     found = interaction_strength(predict, draw(), sites=20)
     one = interaction_evidence(found, NAMES, species=1, target="moss", limit=2)
-    assert len(one.names) == 2 and one.names[0].startswith("heat × rain (H 0.")
+    assert len(one.names) == 1 and one.names[0].startswith("heat × rain (H=0.")
     assert one.lower is None and one.target == "moss"
     mean = interaction_evidence(found, NAMES)
     assert mean.names[0].startswith("heat × rain") and mean.band == "5-95 % of species"
-    np.testing.assert_allclose(mean.values, np.sort(found.strength.mean(1))[::-1])
+    size = np.sort(found.strength.mean(1))[::-1]
+    np.testing.assert_allclose(mean.values, size[size >= 0.01 * size[0]])
+    assert len(mean.names) == 2 and "2 of 3 pairs" in mean.note
 
 
 def test_surface_by_brute_force_and_blank_without_data():
@@ -122,7 +126,7 @@ def test_a_categorical_axis_is_named_and_not_grown():
     found = pair_surface(lambda z: predict(z)[:, [1]], x, (0, 2), NAMES, ["b"], levels={"soil": [1, 2, 4]}, points=8)
     assert found.y_names == ("4", "2", "1") and found.x_names == ()
     assert np.isfinite(found.weights[0, 0]).sum() == 3  # one cell of heat and its neighbours
-    assert found.title.startswith("b: ")
+    assert found.title == "b: acting together, heat and soil"
 
 
 def test_a_constant_covariate_is_one_cell():

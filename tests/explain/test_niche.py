@@ -109,7 +109,10 @@ def test_evidence_names_both_axes_and_both_ends():
     assert least.values.max() < most.values.min()
     assert len(breadth.names) == 40
     assert overlap_evidence(niche_overlap(z[:, :1]), ["a"]) == []
-    assert [e.kind for e in overlap_evidence(niche_overlap(z[:, :2]), ["a", "b"])] == ["overlay", *["contributions"] * 2]
+    assert [e.kind for e in overlap_evidence(niche_overlap(z[:, :2]), ["a", "b"])] == [
+        "overlay",
+        *["contributions"] * 2,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -158,5 +158,7 @@ def test_species_are_compared_on_one_axis(given):
 def test_bad_requests_are_one_line(given, change, code):
     asked = {"background": given[0], "presences": given[1]} | change
     with pytest.raises((InputError, UsageError)) as caught:
-        response_curves(predict, asked.pop("background"), asked.pop("presences"), NAMES, TARGETS, levels=LEVELS, **asked)
+        response_curves(
+            predict, asked.pop("background"), asked.pop("presences"), NAMES, TARGETS, levels=LEVELS, **asked
+        )
     assert caught.value.code == code

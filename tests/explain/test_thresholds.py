@@ -109,7 +109,7 @@ def test_frame_and_checks_are_on_the_asked_scale():
     assert list(frame.columns)[-1] == "records_held_out"
     check = threshold_evidence(found, list("abcd"), [2], scale=scale)[0]
     assert check.target == "c" and check.measured == pytest.approx(scale(found.value.T).T[2, 3])
-    assert len(check.details) == 5 and "held-out records" in check.details[0][1]
+    assert len(check.details) == 5 and "omits 0 % (held out 0 %), covers" in check.details[0][1]
 
 
 def test_many_species_take_little_more_than_sorting():

@@ -242,7 +242,10 @@ def test_a_named_matrix_is_a_table_of_its_cells(tmp_path):
 
 def test_evidence_from_before_axes_had_names_is_still_read(tmp_path):
     save_evidence(tmp_path, [Overlay(title="t", weights=np.zeros((1, 2, 2)), names=("k",))])
-    rewrite(tmp_path, lambda c: [c["fields"].pop(k) for k in ("x_label", "y_label", "x_unit", "y_unit", "x_names", "y_names")])
+    rewrite(
+        tmp_path,
+        lambda c: [c["fields"].pop(k) for k in ("x_label", "y_label", "x_unit", "y_unit", "x_names", "y_names")],
+    )
     (back,) = load_evidence(tmp_path)
     assert isinstance(back, Overlay) and back.is_map
 

@@ -82,6 +82,18 @@ def test_the_line_is_whole_only_where_there_is_support():
         overlay(np.ones((1, 3, 4)), points=np.zeros((0, 2))),
         overlay(np.ones((1, 3, 4)), legend={1: "only"}, image=np.zeros((3, 4, 3), np.uint8)),
         overlay(np.ones((1, 900, 700)) * 1e9, extent=(0.0, 0.0, 0.0, 0.0)),
+        overlay(
+            np.ones((2, 3, 4)),
+            x_label="bio1",
+            y_label="soil",
+            x_unit="degC",
+            y_names=("1", "2", "4"),
+            extent=(2.0, 9.0, -0.5, 2.5),
+        ),
+        overlay(np.full((1, 3, 3), np.nan), x_names=("a", "b", "c"), y_names=("a", "b", "c")),
+        overlay(np.ones((1, 15, 15)), x_names=("Genus species subsp. subspecies",) * 15, y_names=("b",) * 15),
+        curve(name="fern", references={"moss": np.ones(20), "lichen": np.full(20, np.nan)}),
+        curve(x=np.arange(20.0), categories=("a",) * 20, name="fern", references={"moss": np.ones(20)}),
         Contributions(title="none", names=(), values=np.array([])),
         Contributions(title="one", names=("a",), values=np.array([np.nan])),
         Gallery(title="none", images=np.zeros((0, 2, 2)), captions=()),
@@ -146,6 +158,54 @@ def test_maps_are_not_mirrored_and_have_degrees():
 def test_projected_maps_are_in_kilometres():
     figure = draw(overlay(np.ones((1, 4, 8)), extent=(2.7e6, 3.6e6, 1.6e6, 2.3e6)))
     assert image_axes(figure).get_xlabel() == "easting (km)"
+
+
+def test_covariates_along_the_axes_are_no_map():
+    surface = overlay(
+        np.arange(12.0).reshape(1, 3, 4),
+        x_label="bio1",
+        x_unit="degC",
+        y_label="bio12",
+        y_unit="mm",
+        extent=(-5.0, 15.0, 0.0, 60.0),
+    )
+    figure = draw(surface)
+    ax = image_axes(figure)
+    figure.canvas.draw()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("bio1 (°C)", "bio12 (mm)")
+    assert ax.get_aspect() == "auto" and not any("°" in t.get_text() for t in ax.get_xticklabels())
+    assert "over bio1 (°C) (across) and bio12 (mm) (up)" in describe(surface) and "Picture" in describe(surface)
+
+
+def test_a_matrix_has_names_on_both_axes_and_readable_values():
+    names = ("Quercus ilex", "Fagus sylvatica", "Calluna vulgaris")
+    matrix = overlay(
+        np.array([[[1.0, 0.2, 0.05], [0.2, 1.0, np.nan], [0.05, np.nan, 1.0]]]), x_names=names, y_names=names
+    )
+    figure = draw(matrix)
+    ax = image_axes(figure)
+    figure.canvas.draw()
+    assert [t.get_text() for t in ax.get_xticklabels()] == list(names) == [t.get_text() for t in ax.get_yticklabels()]
+    assert list(ax.get_yticks()) == [0, 1, 2] and ax.get_ylim()[0] > ax.get_ylim()[1]  # first row on top
+    written = {(t.get_position(), t.get_text()) for t in ax.texts}
+    assert ((1, 0), "0.20") in written and len(written) == 7
+    assert len({t.get_color() for t in ax.texts}) == 2
+    many = overlay(np.ones((1, 20, 20)), x_names=("a",) * 20, y_names=("a",) * 20)
+    assert not image_axes(draw(many)).texts
+
+
+def test_curves_among_equals_are_named_in_order_and_differ_without_colour():
+    figure = draw(curve(name="fern", references={"moss": np.ones(20), "lichen": np.zeros(20)}))
+    (ax,) = figure.axes
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["fern", "moss", "lichen"]
+    styles = {str(line._dash_pattern) for line in ax.get_legend().get_lines()}
+    assert len(styles) == 3
+
+
+def test_both_halves_of_a_long_pair_are_read():
+    pair = "Calluna vulgaris subsp. longissima – Quercus pyrenaica"
+    figure = draw(Contributions(title="p", names=(pair,), values=np.array([0.4])))
+    assert "Quercus pyrenaica" in figure.axes[0].get_yticklabels()[0].get_text()
 
 
 def test_words_for_those_who_do_not_see(evidence_samples):

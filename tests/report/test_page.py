@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from page_reader import Page
 
-from ecotone.contract import Check, Contributions, Curve
+from ecotone.contract import Check, Contributions, Curve, Overlay
 from ecotone.errors import EcotoneError, InputError
 from ecotone.files import atomic
 from ecotone.files.evidence import save_evidence
+from ecotone.report.blocks import TOPICS, topic_of
 from ecotone.report.page import POLICY, training_curves, write_report
 
 
@@ -232,3 +233,27 @@ def test_many_maps_are_unfolded_only_when_asked_for(tmp_path, build, make_sample
     pictures = [replace(make_samples()[0], title=f"Picture {i}") for i in range(7)]
     text = write_report(build(tmp_path / "r", pictures).path, max_figures=1).read_text()
     assert "More maps (3)" in text and text.index("Picture 3") < text.index("More maps") < text.index("Picture 4")
+
+
+def test_evidence_of_each_kind_finds_its_section():
+    x = np.linspace(0, 1, 3)
+    bars = {"names": ("a",), "values": np.array([1.0])}
+    places = [
+        (Curve(title="Species compared: response to bio1", x=x, y=x, x_label="bio1", y_label="y"), "responses"),
+        (Contributions(title="Covariates that act together, mean over species", **bars), "interactions"),
+        (
+            Overlay(title="fern: acting together, bio1 and bio12", weights=np.ones((1, 2, 2)), names=("s",)),
+            "interactions",
+        ),
+        (Contributions(title="Niche overlap: most similar pairs", **bars), "species"),
+        (Check(title="Niche identity: fern – moss", claim="c", measured=1.0), "species"),
+        (
+            Overlay(title="Applicability: distance to the threshold", weights=np.ones((1, 2, 2)), names=("d",)),
+            "extrapolation",
+        ),
+        (Curve(title="Sampling effort along bio1", x=x, y=x, x_label="bio1", y_label="y"), "effort"),
+        (Overlay(title="Turnover between now and 2050", weights=np.ones((1, 2, 2)), names=("t",)), "maps"),
+        (Check(title="fern: thresholds", claim="c", measured=1.0), "checks"),
+    ]
+    assert {e.title: topic_of(e) for e, _ in places} == {e.title: topic for e, topic in places}
+    assert {topic for _, topic in places} <= set(TOPICS)

@@ -21,6 +21,7 @@ import numpy as np
 
 from ecotone.contract import Check, Overlay
 from ecotone.errors import InputError, UsageError
+from ecotone.explain.nearest import Nearest
 
 Array = np.ndarray
 LIMIT = 5_000
@@ -28,6 +29,7 @@ LIMIT = 5_000
 
 MAX_POINTS = 50_000
 _ROWS = 200_000  # encoded at once
+_REACH = 1.5  # thresholds within which a tree is the faster way
 _FIX = "use a folder written by ecotone"
 
 
@@ -91,7 +93,9 @@ class AreaOfApplicability:
             what = f"sites {sites.shape}, folds {folds.shape}, importance {weight.shape} for {len(names)} names"
             raise InputError("DA404", "applicability", what, "pass one row per site and one column per covariate")
         if not (np.isfinite(sites).all() and np.isfinite(weight).all()):
-            raise InputError("DA403", "applicability", "covariates or importances are not finite", "leave those sites out")
+            raise InputError(
+                "DA403", "applicability", "covariates or importances are not finite", "leave those sites out"
+            )
         if not 2 <= limit <= MAX_POINTS:
             raise UsageError("US104", "limit", f"{limit} training sites", f"keep 2 to {MAX_POINTS}")
         whole = len(sites)
@@ -133,7 +137,9 @@ class AreaOfApplicability:
             some = places[start : start + _ROWS]
             known = np.isfinite(some[:, self.weight > 0]).all(1)
             if known.any():
-                out[start : start + _ROWS][known] = self._tree.query(self._encode(some[known]))[0] / self.mean_distance
+                out[start : start + _ROWS][known] = (
+                    self._nearest.distance(self._encode(some[known])) / self.mean_distance
+                )
         return out
 
     def inside(self, places: Array) -> Array:
@@ -141,10 +147,8 @@ class AreaOfApplicability:
         return self.dissimilarity(places) <= self.threshold
 
     @cached_property
-    def _tree(self) -> Any:
-        from scipy.spatial import cKDTree
-
-        return cKDTree(self._encode(self.points))
+    def _nearest(self) -> Nearest:
+        return Nearest(self._encode(self.points), _REACH * self.threshold * self.mean_distance)
 
     def _encode(self, places: Array) -> Array:
         """(N, P) -> (N, D) coordinates in which the weighted distance is Euclidean."""
@@ -195,9 +199,17 @@ class AreaOfApplicability:
     def _check(self) -> None:
         size = len(self.names)
         shapes = all(v.shape == (size,) for v in (self.weight, self.centre, self.scale))
-        shapes = shapes and self.points.ndim == 2 and self.points.shape[1] == size and 2 <= len(self.points) <= MAX_POINTS
+        shapes = (
+            shapes and self.points.ndim == 2 and self.points.shape[1] == size and 2 <= len(self.points) <= MAX_POINTS
+        )
         good = shapes and set(self.levels) <= set(self.names)
-        for values in (self.points, self.weight, self.centre, self.scale, np.array([self.mean_distance, self.threshold])):
+        for values in (
+            self.points,
+            self.weight,
+            self.centre,
+            self.scale,
+            np.array([self.mean_distance, self.threshold]),
+        ):
             good = good and bool(np.isfinite(values).all())
         if good:
             used = self.weight > 0
@@ -219,12 +231,10 @@ def _mean_distance(coded: Array) -> float:
 
 def _across_folds(coded: Array, folds: Array) -> Array:
     """(K,) distance of each training site to the nearest one of another fold."""
-    from scipy.spatial import cKDTree
-
     out = np.empty(len(coded))
     for fold in np.unique(folds):
         own = folds == fold
-        out[own] = cKDTree(coded[~own]).query(coded[own])[0]
+        out[own] = Nearest(coded[~own], np.inf).distance(coded[own])
     return out
 
 
@@ -243,7 +253,9 @@ def applicability_evidence(
     outside = 100 * float((index[known] > area.threshold).mean()) if known.any() else float("nan")
     order = np.argsort(-area.weight, kind="stable")[:5]
     weights = ", ".join(f"{area.names[p]} {area.weight[p]:.2f}" for p in order if area.weight[p] > 0)
-    sites = f"{len(area.points):,}" + (f", drawn from {area.thinned_from:,}" if area.thinned_from > len(area.points) else "")
+    sites = f"{len(area.points):,}" + (
+        f", drawn from {area.thinned_from:,}" if area.thinned_from > len(area.points) else ""
+    )
     margin = np.clip(100 * (index / max(area.threshold, 1e-12) - 1), -100, 100)
     return [
         Check(
@@ -258,7 +270,7 @@ def applicability_evidence(
                 ("training sites", sites),
                 ("weights", weights),
             ),
-            note="Outside, a place is more unlike the training sites than held-out blocks were, so the scores say nothing about it.",
+            note="Outside, a place is more unlike the training sites than held-out blocks were: the scores say nothing of it.",
         ),
         Overlay(
             title="Applicability: distance to the threshold",

@@ -107,8 +107,8 @@ def turnover(before: Array, after: Array, *, coupling: Coupling = "persistent") 
     """Expected gains, losses and dissimilarity between two climates or dates.
 
     How a species' occurrence before relates to that after is not in the probabilities. "persistent" lets a species that
-    is as likely as before stay as it is, and change only as much as its probability does: gain max(p2 - p1, 0), loss max(p1 - p2, 0),
-    kept min(p1, p2); without change there is no turnover, and Sorensen is the Bray-Curtis dissimilarity of the
+    is as likely as before stay as it is, and change only as much as its probability does: gain max(p2 - p1, 0), loss
+    max(p1 - p2, 0), kept min(p1, p2); without change there is no turnover, and Sorensen is the Bray-Curtis dissimilarity of the
     probabilities. "independent" draws both states anew: gain (1 - p1) p2, loss p1 (1 - p2), kept p1 p2; the largest turnover that
     probabilities alone allow to expect, not 0 even without change.
 
@@ -181,15 +181,15 @@ Paint = Callable[[Array], Array]
 
 
 def richness_evidence(found: Richness, paint: Paint, extent: tuple[float, float, float, float] | None) -> list[Overlay]:
-    """Richness, and the two parts of its uncertainty side by side.
+    """Richness, and what members disagree on; what chance adds is told in words, or drawn where there is one member.
 
     Args:
         found: Of N cells.
         paint: (N, K) -> (K, H, W), nan where there is no cell.
         extent: (west, east, south, north).
     """
-    parts = [found.chance, found.model] if found.model.any() else [found.chance]
-    names = ("chance: species come and go", "model: members disagree")[: len(parts)]
+    several = bool(found.model.any())
+    typical = f"{np.median(found.chance):.2g}" if found.chance.size else "nothing"
     return [
         Overlay(
             title="Expected number of species",
@@ -201,13 +201,16 @@ def richness_evidence(found: Richness, paint: Paint, extent: tuple[float, float,
             note="Sum over species of the probability of at least one record, mean over members.",
         ),
         Overlay(
-            title="Uncertainty of the number of species",
-            weights=paint(np.stack(parts, axis=1)),
-            names=names,
-            unit="species (standard deviation)",
+            title=f"Uncertainty of the number of species: {'members disagree' if several else 'chance'}",
+            weights=paint((found.model if several else found.chance)[:, None]),
+            names=("standard deviation",),
+            unit="species per cell",
             extent=extent,
             exact=True,
-            note="Chance remains however good the model is. More data can reduce what members disagree on.",
+            note=f"More data can reduce this. However good the model, chance adds a standard deviation of {typical} (median)."
+            if several
+            else "Whether a species occurs is a matter of chance, however good the model. There is one member, so what the model "
+            "does not know is not in it.",
         ),
     ]
 
@@ -215,7 +218,7 @@ def richness_evidence(found: Richness, paint: Paint, extent: tuple[float, float,
 def turnover_evidence(
     found: Turnover, paint: Paint, extent: tuple[float, float, float, float] | None, *, between: str = "the two states"
 ) -> list[Overlay]:
-    """Gains and losses side by side, and turnover with its spread.
+    """Gains and losses side by side, and turnover; how far members differ is told in words.
 
     Args:
         found: Of N cells.
@@ -224,8 +227,8 @@ def turnover_evidence(
         between: What is compared, such as "now and 2050".
     """
     spread = found.sorensen_spread
-    several = bool(np.nansum(spread) > 0)
-    values = [found.sorensen, spread] if several else [found.sorensen]
+    known = spread[np.isfinite(spread)]
+    differ = f" Members differ by {np.median(known):.2g} (standard deviation, median cell)." if known.any() else ""
     return [
         Overlay(
             title=f"Species gained and lost between {between}",
@@ -238,11 +241,12 @@ def turnover_evidence(
         ),
         Overlay(
             title=f"Turnover between {between}",
-            weights=paint(np.stack(values, axis=1)),
-            names=("Sorensen dissimilarity", "spread over members (standard deviation)")[: len(values)],
+            weights=paint(found.sorensen[:, None]),
+            names=("Sorensen dissimilarity",),
             unit="1",
             extent=extent,
             exact=True,
-            note="0: the same species are expected, 1: none is shared. Ratio of expected changes to expected species.",
+            note="0: the same species are expected, 1: none is shared. Ratio of expected changes to expected species."
+            + differ,
         ),
     ]

@@ -21,6 +21,7 @@ from ecotone.errors import InputError
 Array = np.ndarray
 Predict = Callable[[Array], Array]
 _BLOCK = 4_000_000  # answers held at once
+_FAINT = 0.01  # of the strongest pair; not worth a bar
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,9 @@ def interaction_evidence(
         scale: What `predict` gave.
         limit: Pairs shown.
     """
-    order = found.strongest(limit, species)
+    order = found.strongest(len(found.pairs), species)
+    size = found.strength.mean(1) if species is None else found.strength[:, species]
+    order = [q for q in order if size[q] >= _FAINT * size[order[0]]][:limit]
     some = found.strength[order]
     many = species is None and some.shape[1] > 1
     values = some.mean(1) if species is None else some[:, species]
@@ -148,11 +151,13 @@ def interaction_evidence(
     known = np.isfinite(h)
     typical = np.divide(np.where(known, h, 0).sum(1), known.sum(1), out=np.zeros(len(h)), where=known.any(1))
     names = tuple(
-        f"{covariates[found.pairs[q][0]]} × {covariates[found.pairs[q][1]]} (H {value:.2f})"
+        f"{covariates[found.pairs[q][0]]} × {covariates[found.pairs[q][1]]} (H={value:.2f})"
         for q, value in zip(order, typical, strict=True)
     )
     return Contributions(
-        title=f"{target}: covariates that act together" if target else "Covariates that act together, mean over species",
+        title=f"{target}: covariates that act together"
+        if target
+        else "Covariates that act together, mean over species",
         target=target,
         names=names,
         values=values,
@@ -162,7 +167,8 @@ def interaction_evidence(
         unit=f"root mean square interaction, {scale}",
         note=(
             "The part of the two covariates' joint effect that is not the sum of their single effects. "
-            "H in brackets is its size relative to the joint effect, 0 to 1."
+            "H in brackets is its size relative to the joint effect, 0 to 1. "
+            f"{len(order)} of {len(found.pairs)} pairs are shown; those below 1 % of the strongest are not."
         ),
     )
 
@@ -219,7 +225,7 @@ def pair_surface(
     one, other = (covariates[p] for p in pair)
     alone = targets[0] if len(targets) == 1 else ""
     return Overlay(
-        title=f"{alone}: {one} and {other} together" if alone else f"Acting together: {one} and {other}",
+        title=f"{alone}: acting together, {one} and {other}" if alone else f"Acting together: {one} and {other}",
         target=alone,
         weights=np.where(there, weights, np.nan),
         names=(output,) if alone else tuple(targets),

@@ -9,7 +9,7 @@ Letters: N cells, S species, R repeats.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,7 +77,9 @@ def _distributions(intensity: Array, weight: Array | None) -> tuple[Array, Array
     if z.ndim != 2 or not z.size or w.shape != z.shape[:1]:
         raise InputError("DA404", "overlap", f"intensities {z.shape}, weights {w.shape}", "pass (N, S) and (N,)")
     if not (np.isfinite(z).all() and (z >= 0).all() and np.isfinite(w).all() and (w >= 0).all() and w.sum() > 0):
-        raise InputError("DA403", "overlap", "negative or not finite values", "pass relative intensities of valid cells")
+        raise InputError(
+            "DA403", "overlap", "negative or not finite values", "pass relative intensities of valid cells"
+        )
     w = w / w.sum()
     largest = z.max(0)
     mass = z / np.where(largest > 0, largest, 1.0) * w[:, None]  # the scale cancels; this keeps it from overflowing
@@ -219,7 +221,11 @@ def _check_test(records: int, repeats: int) -> None:
         raise UsageError("US104", "repeats", f"{repeats} repeats test nothing", "use at least 1, better 99")
 
 
-def _tested(observed: float, chance: list[float], statistic: Statistic, kind: Literal["identity", "similarity"]) -> OverlapTest:
+def _tested(
+    observed: float, chance: list[float], statistic: Statistic, kind: Literal["identity", "similarity"]
+) -> OverlapTest:
     drawn, close = np.array(chance), 1e-12
-    lower, upper = ((1 + int(beyond.sum())) / (1 + len(drawn)) for beyond in (drawn <= observed + close, drawn >= observed - close))
+    lower, upper = (
+        (1 + int(beyond.sum())) / (1 + len(drawn)) for beyond in (drawn <= observed + close, drawn >= observed - close)
+    )
     return OverlapTest(observed, drawn, lower, upper, statistic, kind)

@@ -66,7 +66,7 @@ def overlap_evidence(
         evidence.append(
             Contributions(
                 title=title,
-                names=tuple(_pair(species[a[k]], species[b[k]]) for k in order),
+                names=tuple(_pair(species[int(a[k])], species[int(b[k])]) for k in order),
                 values=values[order],
                 unit="Schoener's D, 0 apart to 1 same",
                 note=f"Of {len(values):,} pairs, {where}.",
@@ -79,7 +79,7 @@ def overlap_evidence(
             values=100 * found.breadth,
             unit="% of the area, spread evenly",
             note="Levins' breadth: a species as concentrated as one spread evenly over this share of the area. "
-            "It is the breadth of the model, which grows when records are few.",
+            "It is the breadth of the answer: a cautious model spreads species with few records.",
         )
     )
     return evidence
@@ -91,7 +91,9 @@ def overlap_test_evidence(test: OverlapTest, one: str, other: str) -> Check:
     identity = test.kind == "identity"
     p = test.lower if identity else min(1.0, 2 * min(test.lower, test.upper))
     claim = (
-        f"{one} and {other} are interchangeable" if identity else f"{other} resembles {one} as random places in its reach do"
+        f"{one} and {other} are interchangeable"
+        if identity
+        else f"{other} resembles {one} as random places in its reach do"
     )
     return Check(
         title=f"Niche {test.kind}: {_pair(one, other)}",

@@ -169,7 +169,11 @@ def _band(answer: Array, partial: Array, band: str, member: str) -> tuple[Array 
         return low, high, f"5-95 % of {members} {member}s"
     if band == "sites" and sites > 1:
         low, high = np.quantile(answer.mean(0), _EDGES, axis=1)
-        return low, high, f"5-95 % of {sites} single background sites, whose other covariates differ; not an uncertainty"
+        return (
+            low,
+            high,
+            f"5-95 % of {sites} single background sites, whose other covariates differ; not an uncertainty",
+        )
     return None, None, ""
 
 

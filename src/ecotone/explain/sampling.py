@@ -19,7 +19,7 @@ from ecotone.errors import InputError, UsageError
 Array = np.ndarray
 Extent = tuple[float, float, float, float]
 _REACH = 2.0  # bandwidths within which a site tells something
-_FLOOR = 1e-3  # of the mean effort; drawn no darker
+_FLOOR = 1e-2  # of the mean effort; drawn no darker
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,10 @@ def effort_evidence(surface: EffortSurface, *, bound: float = 50.0, unit: str = 
             title="Sampling effort, smoothed",
             weights=relative[None],
             names=("effort",),
-            unit="log10 of times the mean: 1 is ten times, \N{MINUS SIGN}1 a tenth",
+            unit="log10 of times the mean",
             extent=surface.extent,
-            note="Density of visited sites of all species. Red: visited more than on average, blue: less. A map that follows "
+            note="Density of visited sites of all species. Red: visited more than on average (1: ten times), blue: less "
+            "(\N{MINUS SIGN}1: a tenth). A map that follows "
             "this picture follows the observers.",
         ),
         Check(
@@ -231,7 +232,11 @@ def effort_along(
         k = np.bincount(own, minlength=count)
         share = np.bincount(offered, weights=w, minlength=count) / w.sum()
         some = share > 0  # what the area does not offer has no ratio
-        middle = edges if levels else np.array([np.median(available[offered == b, p]) if some[b] else 0 for b in range(count)])
+        middle = (
+            edges
+            if levels
+            else np.array([np.median(available[offered == b, p]) if some[b] else 0 for b in range(count)])
+        )
         lower = np.where(k > 0, beta.ppf(0.025, k + 0.5, n - k + 0.5), 0.0)
         upper = np.where(k < n, beta.ppf(0.975, k + 0.5, n - k + 0.5), 1.0)
         found.append(

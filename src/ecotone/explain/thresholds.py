@@ -115,7 +115,9 @@ def species_thresholds(
     parts = _by_species(scores, species, count)
     share = np.ones(len(background)) if weight is None else np.asarray(weight, dtype=np.float64)
     if share.shape != background.shape[:1] or not (np.isfinite(share).all() and (share >= 0).all() and share.sum() > 0):
-        raise InputError("DA403", "weight", f"{share.shape}, or some are unusable", "pass one non-negative weight per site")
+        raise InputError(
+            "DA403", "weight", f"{share.shape}, or some are unusable", "pass one non-negative weight per site"
+        )
     if np.isnan(background).any():
         raise InputError("DA403", "thresholds", "NaN in the background", "leave those sites out")
     share = share / share.sum()
@@ -224,13 +226,13 @@ def threshold_evidence(
             continue
         lines = []
         for r, rule in enumerate(found.rules):
-            words = [f"{output} {value[j, r]:.3g}", f"omits {100 * found.omission[j, r]:.0f} % of training"]
+            words = f"{value[j, r]:.3g}: omits {100 * found.omission[j, r]:.0f} %"
             if found.held_omission is not None and np.isfinite(found.held_omission[j, r]):
-                words.append(f"{100 * found.held_omission[j, r]:.0f} % of held-out records")
-            words.append(f"covers {100 * found.area[j, r]:.1f} % of the area")
+                words += f" (held out {100 * found.held_omission[j, r]:.0f} %)"
+            words += f", covers {100 * found.area[j, r]:.1f} %"
             p = found.p_value[j, r]
-            words += [] if np.isnan(p) else ["p < 0.001" if p < 0.001 else f"p = {p:.3f}"]
-            lines.append((RULES[rule], ", ".join(words)))
+            words += "" if np.isnan(p) else ", p < 0.001" if p < 0.001 else f", p = {p:.3f}"
+            lines.append((RULES[rule], words))
         held = found.held_records is not None and found.held_records[j] > 0
         checks.append(
             Check(
@@ -240,7 +242,8 @@ def threshold_evidence(
                 measured=float(value[j, main]),
                 details=tuple(lines),
                 note=(
-                    "At or above the threshold the species is called present. p: chance that a random area of the same size "
+                    "At or above the threshold the species is called present. Each line: the threshold, the share of training "
+                    "records below it, the share of the area at or above. p: chance that a random area of the same size "
                     f"catches as many {'held-out' if held else 'training'} records"
                     f"{'' if held else ', which flatters because the model has seen them'}."
                 ),

@@ -51,7 +51,8 @@ def _curve(curve: Curve) -> str:
 
 def _overlay(overlay: Overlay) -> str:
     values = overlay.weights[np.isfinite(overlay.weights)]
-    kind = "Map" if overlay.extent is not None else "Picture"
+    kind = "Map" if overlay.extent is not None and overlay.is_map else "Picture"
+    axes = _axes(overlay)
     if overlay.legend:
         return f"{kind} of the classes {', '.join(list(overlay.legend.values())[:12])}."
     if not values.size:
@@ -60,7 +61,16 @@ def _overlay(overlay: Overlay) -> str:
     layers = ", ".join(overlay.names[:8])
     marks = f" {len(overlay.points)} points are marked." if overlay.points is not None else ""
     spread = f"{number(float(values.min()))} to {number(float(values.max()))}{' ' if unit else ''}{unit}"
-    return f"{kind} of {layers}: {spread}, mean {number(float(values.mean()))}.{marks}"
+    return f"{kind} of {layers}{axes}: {spread}, mean {number(float(values.mean()))}.{marks}"
+
+
+def _axes(overlay: Overlay) -> str:
+    if overlay.x_label or overlay.y_label:
+        x, y = with_unit(overlay.x_label, overlay.x_unit), with_unit(overlay.y_label, overlay.y_unit)
+        return f" over {x} (across) and {y} (up)"
+    if overlay.x_names and overlay.y_names:
+        return f" with {len(overlay.y_names)} named rows and {len(overlay.x_names)} named columns"
+    return ""
 
 
 def _contributions(terms: Contributions) -> str:

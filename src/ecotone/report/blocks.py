@@ -14,6 +14,7 @@ from markupsafe import Markup
 from ecotone.contract import Check, Contributions, Curve, Evidence, Gallery, Overlay, Passages
 from ecotone.files.evidence import csv_text
 from ecotone.report.figures import VERDICTS, measured_text
+from ecotone.report.overlays import MAX_WRITTEN
 from ecotone.report.style import number, pretty_unit
 from ecotone.report.svg import evidence_svg
 
@@ -26,7 +27,9 @@ MAX_NESTED = 12
 TOPICS: dict[str, str] = {
     "maps": "Maps",
     "responses": "Response curves",
+    "interactions": "Acting together",
     "importance": "What matters",
+    "species": "Species side by side",
     "examples": "Examples",
     "extrapolation": "Extrapolation",
     "effort": "Sampling effort",
@@ -34,7 +37,7 @@ TOPICS: dict[str, str] = {
 }
 """Sections of evidence in the order in which they are read."""
 
-WIDE_TOPICS = frozenset({"maps", "importance", "examples", "extrapolation", "effort"})
+WIDE_TOPICS = frozenset({"maps", "interactions", "importance", "species", "examples", "extrapolation", "effort"})
 
 SEEN = {"maps": 4}
 """Pieces of a section that are seen without unfolding; all of them where none are named."""
@@ -48,6 +51,8 @@ _BY_TITLE = {
         r"extrapolat|novel|\bmess\b|applicab|(training|sampled) (range|conditions)|clamp", re.IGNORECASE
     ),
     "effort": re.compile(r"effort|sampling bias|observer|\bbackground\b", re.IGNORECASE),
+    "interactions": re.compile(r"\btogether\b|interact", re.IGNORECASE),
+    "species": re.compile(r"\bniche\b|overlap", re.IGNORECASE),
 }
 
 
@@ -149,11 +154,15 @@ def build_block(evidence: Evidence, budget: Budget, *, file: str = "", depth: in
         figure=Markup("") if isinstance(evidence, Check | Passages) else budget.figure(evidence),
         table=build_table(evidence.to_frame(), budget, name=f"{name}.csv", file=file),
         band=getattr(evidence, "band", ""),
-        broad=isinstance(evidence, Overlay) and len(evidence.names) > 1,
+        broad=isinstance(evidence, Overlay) and (len(evidence.names) > 1 or _large_matrix(evidence)),
         children=tuple(_children(evidence, budget, depth)),
         check=check_facts(evidence) if isinstance(evidence, Check) else {},
         passages=_passages(evidence) if isinstance(evidence, Passages) else (),
     )
+
+
+def _large_matrix(overlay: Overlay) -> bool:
+    return bool(overlay.x_names and overlay.y_names) and max(overlay.weights.shape) > MAX_WRITTEN
 
 
 def short_title(title: str, target: str) -> str:

@@ -19,12 +19,14 @@ from matplotlib.ticker import MaxNLocator
 
 from ecotone.contract import Check, Contributions, Curve, Evidence, Gallery, Overlay, Passages
 from ecotone.report import style
-from ecotone.report.overlays import aspect_of, draw_overlay, panels, show_image
+from ecotone.report.overlays import MAX_NAME, MAX_WRITTEN, aspect_of, draw_overlay, panels, show_image
 from ecotone.report.style import INK, MUTED, NODATA_HATCH, SERIES, number, with_unit
 
 MAX_BARS = 25
 MAX_RUG = 150
 MAX_PATCHES = 24
+_EQUALS = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (8, 2, 1, 2, 1, 2)))
+_MARKS = ("o", "s", "^", "D", "v", "P")
 
 
 def draw(evidence: Evidence, *, size: tuple[float, float] | None = None) -> Figure:
@@ -84,7 +86,14 @@ def _draw_curve(figure: Figure, curve: Curve) -> None:
     style.quiet_grid(ax)
     if curve.references:
         place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.3}
-        ax.legend(**place, handlelength=1.6, labelspacing=0.25, labelcolor=MUTED)
+        handles, labels = ax.get_legend_handles_labels()
+        if curve.name and labels:  # equals are named in their order
+            first = labels.index(_short(curve.name))
+            order = [first, *(i for i in range(len(labels)) if i != first)]
+            handles, labels = [handles[i] for i in order], [labels[i] for i in order]
+        ax.legend(
+            handles, labels, **place, handlelength=2.4 if curve.name else 1.6, labelspacing=0.25, labelcolor=MUTED
+        )
 
 
 def _continuous(ax: Axes, curve: Curve, y: np.ndarray, lower: np.ndarray | None, upper: np.ndarray | None) -> None:
@@ -107,24 +116,55 @@ def _continuous(ax: Axes, curve: Curve, y: np.ndarray, lower: np.ndarray | None,
         rug = np.stack([seen, seen, np.full_like(seen, np.nan)], axis=1).ravel()
         heights = np.tile([0.0, 0.035, np.nan], seen.size)
         ax.plot(rug, heights, transform=ax.get_xaxis_transform(), color=INK, linewidth=0.6, alpha=0.45)
-    for i, (name, reference) in enumerate(curve.references.items()):
-        colour = SERIES[(i + 1) % len(SERIES)]
-        ax.plot(x, np.asarray(reference, float), color=colour, linewidth=1.2, linestyle=(0, (4, 2)), label=name)
+    for i, (name, reference) in enumerate(curve.references.items(), start=1):
+        colour = SERIES[i % len(SERIES)]
+        dashes = _EQUALS[i % len(_EQUALS)] if curve.name else (0, (4, 2))
+        ax.plot(x, np.asarray(reference, float), color=colour, linewidth=1.6 if curve.name else 1.2, linestyle=dashes,
+                label=_short(name))  # fmt: skip
     if lower is not None and upper is not None:
         ax.fill_between(x, lower, upper, color=SERIES[0], alpha=0.17, linewidth=0)
     ax.plot(x, y, color=SERIES[0], linestyle=(0, (1, 1.6)), linewidth=1.6)
-    ax.plot(x, np.where(inside, y, np.nan), color=SERIES[0], label=curve.y_label if curve.references else None)
+    ax.plot(
+        x,
+        np.where(inside, y, np.nan),
+        color=SERIES[0],
+        label=_short(curve.name or curve.y_label) if curve.references else None,
+    )
     ax.margins(x=0.0)
     ax.xaxis.set_major_locator(MaxNLocator(5))
 
 
 def _categorical(ax: Axes, curve: Curve, y: np.ndarray, lower: np.ndarray | None, upper: np.ndarray | None) -> None:
     place = np.arange(len(y))
+    if curve.name and curve.references:
+        _categories_of_equals(ax, curve, y)
+        return
     ax.bar(place, y, width=0.66, color=SERIES[0], alpha=0.85, linewidth=0)
     if lower is not None and upper is not None:
         ax.vlines(place, lower, upper, color=INK, linewidth=1.2)
     for i, (name, reference) in enumerate(curve.references.items()):
         ax.plot(place, reference, "_", color=SERIES[(i + 1) % len(SERIES)], markersize=14, mew=1.6, label=name)
+    _name_categories(ax, curve)
+
+
+def _categories_of_equals(ax: Axes, curve: Curve, y: np.ndarray) -> None:
+    """Points of several species side by side at each category."""
+    lines = {curve.name: y, **curve.references}
+    shift = np.linspace(-0.3, 0.3, len(lines))
+    for i, (name, values) in enumerate(lines.items()):
+        ax.plot(np.arange(len(y)) + shift[i], np.asarray(values, float), _MARKS[i % len(_MARKS)], label=_short(name),
+                color=SERIES[i % len(SERIES)], markersize=5.5)  # fmt: skip
+    for middle in np.arange(len(y) - 1) + 0.5:
+        ax.axvline(middle, color=style.LINE, linewidth=0.7)
+    _name_categories(ax, curve)
+
+
+def _short(name: str) -> str:
+    return textwrap.shorten(name, 34, placeholder="…")
+
+
+def _name_categories(ax: Axes, curve: Curve) -> None:
+    place = np.arange(len(curve.categories or ()))
     labels = [textwrap.shorten(str(c), 16, placeholder="…") for c in curve.categories or ()]
     tilted = len(labels) > 6 or sum(map(len, labels)) > 34
     ax.set_xticks(place, labels, rotation=45 if tilted else 0, ha="right" if tilted else "center")
@@ -150,7 +190,7 @@ def _draw_contributions(figure: Figure, terms: Contributions) -> None:
     names, values = list(terms.names), np.asarray(terms.values, float)
     order = np.argsort(-np.abs(values), kind="stable")
     shown, rest = order[:MAX_BARS], order[MAX_BARS:]
-    labels = [textwrap.shorten(str(names[i]), 34, placeholder="…") for i in shown]
+    labels = [_two_lines(str(names[i])) for i in shown]
     bars = values[shown]
     lower = None if terms.lower is None else np.asarray(terms.lower, float)[shown]
     upper = None if terms.upper is None else np.asarray(terms.upper, float)[shown]
@@ -176,6 +216,8 @@ def _draw_contributions(figure: Figure, terms: Contributions) -> None:
     ax.use_sticky_edges = False
     ax.margins(x=0.03)
     ax.set_yticks(place, labels)
+    for label in ax.get_yticklabels():
+        label.set(linespacing=0.95, fontsize=7.5 if "\n" in label.get_text() else 8.5)
     ax.tick_params(axis="y", length=0, labelcolor=INK)
     ax.spines["left"].set_visible(False)
     what = "contribution" if terms.additive else "importance"
@@ -185,6 +227,12 @@ def _draw_contributions(figure: Figure, terms: Contributions) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ the small kinds
+def _two_lines(name: str) -> str:
+    """A long name over two lines, so that the second half of a pair is not lost."""
+    lines = textwrap.wrap(name, 36, max_lines=2, placeholder="…")
+    return "\n".join(lines)
+
+
 def _draw_gallery(figure: Figure, gallery: Gallery) -> None:
     count = min(len(gallery.captions), MAX_PATCHES)
     if not count:
@@ -256,17 +304,29 @@ def _size(evidence: Evidence) -> tuple[float, float]:
         return 1.15 * min(count, 6) + 0.1, 1.5 * -(-count // 6)
     if isinstance(evidence, Passages):
         return 7.0, 0.8 + 0.44 * min(len(evidence.sentences), 12)
+    if isinstance(evidence, Curve) and evidence.name:
+        return 3.5, 2.6 + 0.17 * (1 + len(evidence.references))
     return (4.6, 0.9) if isinstance(evidence, Check) else (3.5, 2.75)
 
 
 def _overlay_size(overlay: Overlay) -> tuple[float, float]:
     rows, columns = panels(len(overlay.names))
+    if overlay.x_names and overlay.y_names:
+        return _matrix_size(overlay, rows, columns)
     ratio = float(np.clip(aspect_of(overlay), 0.35, 1.8))
     width = 6.4 if columns == 1 else 3.3 * columns
     cell = (width - 1.1) / columns
     if columns == 1 and ratio > 1.0:
         cell, width = 5.3 / ratio, 5.3 / ratio + 1.4
     return width, rows * (cell * ratio + 0.55) + 0.2
+
+
+def _matrix_size(overlay: Overlay, rows: int, columns: int) -> tuple[float, float]:
+    """Cells large enough for their names, and room for the names."""
+    height, width = overlay.weights.shape[1:]
+    cell = 0.36 if max(height, width) <= MAX_WRITTEN else 0.19
+    names = 0.075 * min(MAX_NAME, max(map(len, (*overlay.x_names, *overlay.y_names)), default=0))
+    return columns * (cell * width + names + 0.4) + 0.9, rows * (cell * height + names + 0.5)
 
 
 _DRAWINGS: dict[type[Evidence], Callable[[Figure, Any], None]] = {

@@ -17,11 +17,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ecotone.contract import Overlay
 from ecotone.report import style
-from ecotone.report.style import INK, MUTED, pretty_unit
+from ecotone.report.style import INK, MUTED, pretty_unit, with_unit
 
 MAX_LAYERS = 12
 MAX_SIDE = 520
 MAX_POINTS = 4000
+MAX_NAME = 26  # letters of a row's or column's name
+MAX_WRITTEN = 12  # rows of a matrix whose values are written into its cells
+ON_DARK, ON_LIGHT = "#fdfdfd", "#0d1317"  # on colours of data, which stay the same in every theme
 
 
 def panels(count: int) -> tuple[int, int]:
@@ -40,6 +43,10 @@ def aspect_of(overlay: Overlay) -> float:
     """Height over width as drawn; degrees of longitude shrink with the cosine of the latitude."""
     height, width = overlay.weights.shape[1:]
     extent = _extent(overlay)
+    if overlay.x_names and overlay.y_names:
+        return height / max(width, 1)
+    if not overlay.is_map:
+        return 0.85
     if extent is None:
         return height / max(width, 1)
     west, east, south, north = extent
@@ -63,7 +70,8 @@ def draw_overlay(figure: Figure, overlay: Overlay) -> None:
             ax.set_title(textwrap.shorten(overlay.names[k], 30, placeholder="…"), color=INK)
         if columns > 1:
             ax.label_outer()
-            ax.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
+            if not overlay.x_names:
+                ax.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
     if overlay.legend:
         there = {int(v) for layer in layers for v in np.unique(layer[np.isfinite(layer)])}
         keys = [key for key in sorted(overlay.legend) if key in there][:20]
@@ -110,12 +118,52 @@ def panel(
     ax.set_ylim(extent[2], extent[3])
     for spine in ax.spines.values():
         spine.set(visible=True, color=style.LINE)
+    if not overlay.is_map:
+        _named_axes(ax, overlay, extent)
+        return shown
     if _extent(overlay) is None:
         ax.set(xticks=[], yticks=[], aspect="equal")
         return shown
     ax.set_aspect(_stretch(extent))
     _map_axes(ax, extent)
     return shown
+
+
+def _named_axes(ax: Axes, overlay: Overlay, extent: tuple[float, float, float, float]) -> None:
+    """Covariates with units along the axes, or names at the middles of columns and rows."""
+    height, width = overlay.weights.shape[1:]
+    matrix = bool(overlay.x_names and overlay.y_names)
+    ax.set_aspect("equal" if matrix else "auto")
+    ax.set_xlabel(with_unit(overlay.x_label, overlay.x_unit))
+    ax.set_ylabel(with_unit(overlay.y_label, overlay.y_unit))
+    size = 8.5 if max(height, width) <= 20 else 7.5
+    across = extent[0] + (np.arange(width) + 0.5) * (extent[1] - extent[0]) / width
+    down = extent[3] - (np.arange(height) + 0.5) * (extent[3] - extent[2]) / height
+    if overlay.x_names:
+        labels = [textwrap.shorten(n, MAX_NAME, placeholder="…") for n in overlay.x_names]
+        tilted = matrix or sum(map(len, labels)) > 34
+        ax.set_xticks(across, labels, rotation=90 if matrix else 45 if tilted else 0,
+                      ha="right" if tilted and not matrix else "center", fontsize=size)  # fmt: skip
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+    if overlay.y_names:
+        labels = [textwrap.shorten(n, MAX_NAME, placeholder="…") for n in overlay.y_names]
+        ax.set_yticks(down, labels, fontsize=size)
+    else:
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+    if matrix:
+        ax.tick_params(length=0)
+        if max(height, width) <= MAX_WRITTEN and len(overlay.names) == 1:
+            _write_values(ax, np.asarray(overlay.weights[0], float), across, down)
+
+
+def _write_values(ax: Axes, values: np.ndarray, across: np.ndarray, down: np.ndarray) -> None:
+    colours = np.asarray(ax.images[-1].to_rgba(values))
+    for row, column in np.argwhere(np.isfinite(values)):
+        dark = float(colours[row, column, :3] @ [0.299, 0.587, 0.114]) < 0.55
+        text = f"{values[row, column]:.2f}".replace("-", "\u2212")
+        place = float(across[column]), float(down[row])
+        ax.text(*place, text, ha="center", va="center", fontsize=7.5, color=ON_DARK if dark else ON_LIGHT)
 
 
 def _map_axes(ax: Axes, extent: tuple[float, float, float, float]) -> None:

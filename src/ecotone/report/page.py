@@ -89,7 +89,7 @@ def page_context(run: RunFolder, budget: Budget, *, links: bool = True) -> dict[
         "scores": _score_tiles(run, record),
         "score_rows": _score_rows(run, budget),
         "split": _split(run),
-        "trust": _trust([block for block in blocks if block.check]),
+        "trust": _trust([block for block in blocks if block.check and block.topic != "species"]),
         "target": targets[0] if len(targets) == 1 else "",
         "targets": targets,
         "topics": _by_topic(shared),

@@ -1,17 +1,15 @@
-"""What drives a species map: response curves, covariates that act together, importance."""
+"""What drives a species map: response curves, importance."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecotone.contract import Contributions, Evidence
+from ecotone.contract import Contributions, Curve, Evidence
 from ecotone.explain.importance import importance_evidence, permutation_importance
-from ecotone.explain.interactions import interaction_evidence, interaction_strength, pair_surface
-from ecotone.explain.response import compare_species, response_curves
+from ecotone.explain.response import response_curves
 from ecotone.species.outputs import UNITS
 
 if TYPE_CHECKING:
@@ -19,19 +17,17 @@ if TYPE_CHECKING:
     from ecotone.species.system import SpeciesSystem
 
 Array = np.ndarray
-PAIRED = 8  # covariates among which pairs are sought
-SURFACES = 2
 
 
-def curves(system: SpeciesSystem, ready: Prepared, shown: list[int], output: str) -> list[Evidence]:
-    """Response curves of the shown species, and the species on one axis."""
+def curves(system: SpeciesSystem, ready: Prepared, shown: list[int], output: str) -> list[Curve]:
+    """Response curves of the shown species, with a band."""
     calibration = system.estimator.calibration_
 
     def predict(rows: Array) -> Array:
         return calibration.scale(system.estimator.log_relative(rows, unseen="baseline"), output)[:, :, shown]
 
     presences = ready.presences
-    found = list(
+    return list(
         response_curves(
             predict,
             ready.background,
@@ -46,51 +42,6 @@ def curves(system: SpeciesSystem, ready: Prepared, shown: list[int], output: str
             member=system.member_name,
         )
     )
-    compared = compare_species(found, scaled=True) if len(shown) > 1 else []
-    return [*compared, *found]
-
-
-def interactions(system: SpeciesSystem, ready: Prepared, shown: list[int], important: Array) -> list[Evidence]:
-    """Pairs of covariates that act together, and surfaces of the strongest.
-
-    Args:
-        system: Fitted.
-        ready: Its training data.
-        shown: Species of the surfaces.
-        important: (P,) importance; pairs are sought among the `PAIRED` most important covariates.
-    """
-    if len(system.covariates) < 2:
-        return []
-    calibration = system.estimator.calibration_
-
-    def log_relative(rows: Array) -> Array:
-        return calibration.combine(system.estimator.log_relative(rows, unseen="baseline"))
-
-    def cloglog(rows: Array) -> Array:
-        return calibration.scale(log_relative(rows), "cloglog")[:, shown]
-
-    best = sorted(np.argsort(-important, kind="stable")[:PAIRED].tolist())
-    found = interaction_strength(
-        log_relative, ready.background, seed=system.config.seed, pairs=list(combinations(best, 2))
-    )
-    alone = len(shown) == 1
-    name = system.species[shown[0]] if alone else ""
-    ranked = interaction_evidence(found, system.covariates, species=shown[0] if alone else None, target=name)
-    surfaces = [
-        pair_surface(
-            cloglog,
-            ready.background,
-            found.pairs[q],
-            system.covariates,
-            [system.species[j] for j in shown],
-            levels=ready.levels,
-            units=ready.stack.units,
-            unit="cloglog suitability, 0 to 1",
-            seed=system.config.seed,
-        )
-        for q in found.strongest(SURFACES, shown[0] if alone else None)
-    ]
-    return [ranked, *surfaces]
 
 
 def importance(system: SpeciesSystem, ready: Prepared, shown: list[int]) -> tuple[list[Evidence], Array]:

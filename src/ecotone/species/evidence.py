@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecotone.contract import Evidence, Overlay
-from ecotone.explain.community import occurrence, richness, richness_evidence
-from ecotone.explain.niche import niche_overlap
-from ecotone.explain.niche_evidence import MATRIX, overlap_evidence
+from ecotone.explain.depth import Case, evidence_in_depth
 from ecotone.species import drivers, trust
 from ecotone.species.outputs import UNITS
 from ecotone.species.picture import Picture
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 MAX_SPECIES = 6  # with curves and a picture of their own, unless one is asked for
-COMPARED_SPECIES = 200  # whose niches are compared; the most recorded ones
 
 
 def explain(system: SpeciesSystem, ready: Prepared, *, target: str | None, ask: Ask) -> list[Evidence]:
@@ -41,20 +38,14 @@ def explain(system: SpeciesSystem, ready: Prepared, *, target: str | None, ask: 
     else:
         shown = sorted(np.argsort(-records, kind="stable")[:MAX_SPECIES].tolist())
     picture = Picture(ready)
-    several = len(system.species) > 1 and target is None
     found: list[Evidence] = [_map(system, picture, shown, ask.output, ready)]
-    if several:
-        found += _community(system, picture)
-    found += drivers.curves(system, ready, shown, ask.output)
+    curves = drivers.curves(system, ready, shown, ask.output)
     weighed, important = drivers.importance(system, ready, shown)
-    found += weighed
-    found += drivers.interactions(system, ready, shown, important)
+    found += [*curves, *weighed]
     found += trust.extrapolation(system, picture)
     found += trust.background(system, ready, picture)
-    found += trust.effort(ready, picture)
-    found += trust.threshold_checks(system, ready, shown)
-    if several:
-        found += _niches(system, picture, records)
+    case = case_of(system, ready, picture, important)
+    found += evidence_in_depth(case, shown, curves=curves, output=ask.output, seed=system.config.seed)
     found += system.own_evidence(ready, shown)
     if ready.report is not None and target is None:
         found += ready.report.to_checks()
@@ -77,23 +68,30 @@ def _map(system: SpeciesSystem, picture: Picture, shown: list[int], output: str,
     )
 
 
-def _community(system: SpeciesSystem, picture: Picture) -> list[Evidence]:
-    """Richness with what chance and the members contribute to its uncertainty."""
-    calibration = system.estimator.calibration_
-    member = system.estimator.log_relative(picture.covariates, unseen="baseline")
-    found = richness(occurrence(calibration.scale(member, "expected_count")))
-    return list(richness_evidence(found, picture.paint, picture.extent))
-
-
-def _niches(system: SpeciesSystem, picture: Picture, records: Array) -> list[Evidence]:
-    """Overlap of the recorded species over the cells of the picture."""
-    order = np.argsort(-records, kind="stable")[:COMPARED_SPECIES]
-    order = np.sort(order[records[order] > 0])
-    if len(order) < 2:
-        return []
-    calibration = system.estimator.calibration_
-    log_relative = calibration.combine(system.estimator.log_relative(picture.covariates, unseen="baseline"))[:, order]
-    intensity = np.exp(log_relative - log_relative.max(0))
-    most = np.argsort(-records[order], kind="stable")[:MATRIX]
-    found = niche_overlap(intensity, weight=picture.area)
-    return overlap_evidence(found, [system.species[j] for j in order], shown=sorted(most.tolist()))
+def case_of(
+    system: SpeciesSystem, ready: Prepared, picture: Picture | None = None, importance: Array | None = None
+) -> Case:
+    """The fitted model and its data, as `ecotone.explain.depth` takes them."""
+    calibration, estimator = system.estimator.calibration_, system.estimator
+    picture = Picture(ready) if picture is None else picture
+    return Case(
+        species=system.species,
+        covariates=system.covariates,
+        sites=ready.sites,
+        xy=ready.xy,
+        counts=ready.counts,
+        background=ready.background,
+        members=lambda x: estimator.log_relative(x, unseen="baseline"),
+        combine=calibration.combine,
+        scale=calibration.scale,
+        picture=picture.covariates,
+        valid=picture.valid.reshape(picture.shape),
+        extent=picture.extent,
+        geographic=ready.geographic,
+        levels=ready.levels,
+        units=ready.stack.units,
+        # with a bias raster the weights hold effort besides area
+        background_weight=ready.background_weight if ready.inputs.bias is None else None,
+        area=system.applicability,
+        importance=importance,
+    )

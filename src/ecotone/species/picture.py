@@ -21,7 +21,6 @@ class Picture:
         valid: (K,) all are there.
         shape: (H, W) of the drawing, H * W = K.
         extent: (west, east, south, north).
-        area: (N,) relative area of the valid cells.
     """
 
     def __init__(self, ready: Prepared) -> None:
@@ -33,7 +32,6 @@ class Picture:
         cells = (rows[:, None] * grid.width + columns[None]).ravel()
         self.values, self.valid = ready.stack.at_cells(cells)
         self.shape = (len(rows), len(columns))
-        self.area = ready.stack.cell_area(cells[self.valid] // grid.width)
         west, south, east, north = grid.bounds
         self.extent = (west, east, south, north)
 

@@ -1,4 +1,4 @@
-"""How far a species map can be trusted: conditions not sampled, effort, background, thresholds."""
+"""How far a species map can be trusted: conditions not sampled, background."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import numpy as np
 
 from ecotone.contract import Check, Evidence, Overlay
 from ecotone.errors import InputError
-from ecotone.explain.applicability import AreaOfApplicability, applicability_evidence
-from ecotone.explain.effort import agreement, agreement_evidence, record_density
+from ecotone.explain.applicability import AreaOfApplicability
+from ecotone.explain.effort import agreement, agreement_evidence
 from ecotone.explain.importance import permutation_importance
-from ecotone.explain.sampling import condition_evidence, effort_along, effort_evidence, effort_surface
-from ecotone.explain.thresholds import Thresholds, species_thresholds, threshold_evidence
 from ecotone.species.evaluation import FOLDS
 from ecotone.stats.splits import spatial_blocks
 
@@ -61,7 +59,7 @@ def area_of_applicability(estimator: Any, ready: Prepared, seed: int) -> AreaOfA
 
 
 def extrapolation(system: SpeciesSystem, picture: Picture) -> list[Evidence]:
-    """What lies outside the sampled conditions, and outside the area of applicability."""
+    """What lies outside the sampled conditions."""
     similarity, decisive = system.sampled.similarity(picture.covariates)
     outside = similarity < 0
     names = system.covariates
@@ -99,9 +97,6 @@ def extrapolation(system: SpeciesSystem, picture: Picture) -> list[Evidence]:
                 note="Which covariate leaves its sampled range furthest.",
             )
         )
-    if system.applicability is not None:
-        index = picture.paint(system.applicability.dissimilarity(picture.covariates)[:, None])[0]
-        found += applicability_evidence(system.applicability, index, picture.extent)
     return found
 
 
@@ -144,46 +139,3 @@ def background(system: SpeciesSystem, ready: Prepared, picture: Picture) -> list
     if kept:
         found.append(agreement_evidence([system.species[j] for j in kept], values[kept], KINDS[chosen.kind], name))
     return found
-
-
-def effort(ready: Prepared, picture: Picture) -> list[Evidence]:
-    """Where and under which conditions people looked."""
-    land = picture.valid.reshape(picture.shape)
-    found: list[Evidence] = [record_density(ready.xy, picture.extent, land)]
-    try:
-        surface = effort_surface(ready.xy, land, picture.extent, geographic=ready.geographic)
-        found += effort_evidence(surface, unit="degrees" if ready.geographic else "map units")
-    except InputError as error:  # a thinned picture may miss the few cells that were visited
-        if error.code != "OC202":
-            raise
-    along = effort_along(
-        ready.sites,
-        ready.background,
-        ready.stack.names,
-        weight=ready.background_weight if ready.inputs.bias is None else None,
-        categorical=ready.stack.categorical,
-    )
-    return found + list(condition_evidence(along, units=ready.stack.units))
-
-
-def thresholds(system: SpeciesSystem, ready: Prepared) -> Thresholds:
-    """All thresholds of all species on log relative intensity, the area measured on uniform cells."""
-    calibration = system.estimator.calibration_
-
-    def log_relative(rows: Array) -> Array:
-        return calibration.combine(system.estimator.log_relative(rows, unseen="baseline"))
-
-    site, species = ready.counts.nonzero()
-    at_records = log_relative(ready.sites)[site, species]
-    weight = ready.background_weight if ready.inputs.bias is None else None
-    return species_thresholds(at_records, species.astype(int), log_relative(ready.background), weight=weight)
-
-
-def threshold_checks(system: SpeciesSystem, ready: Prepared, shown: list[int]) -> list[Evidence]:
-    """The threshold table of the species that are shown."""
-    calibration = system.estimator.calibration_
-
-    def scale(values: Array) -> Array:
-        return calibration.scale(values, "cloglog")
-
-    return list(threshold_evidence(thresholds(system, ready), system.species, shown, scale=scale))
