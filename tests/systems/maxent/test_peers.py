@@ -113,7 +113,7 @@ def test_deepmaxent_without_blocks_or_penalty_has_the_same_optimum():
     exact = Maxent(features="l", multiplier=0, clamp=False, tolerance=1e-9).fit(x, y)
     assert exact.solution_.converged.all()
     recipe = {"preset": "paper", "blocks": 0, "weight_decay": 0.0, "schedule": "cosine", "learning_rate": 0.05}
-    deep = DeepMaxent(**recipe, batch_size=1000, epochs=150, min_steps=150, background="target_group").fit(x, y)
+    deep = DeepMaxent(**recipe, batch_size=1000, epochs=300, min_steps=300, background="target_group").fit(x, y)
     np.testing.assert_allclose(deep.decision_function(x), exact.decision_function(x), atol=2e-3)
     f = deep.decision_function(x)
     reached = np.log(np.exp(f).mean(0)) - (y * f).sum(0) / y.sum(0)

@@ -15,7 +15,7 @@ RIDGE = 1e-7  # relative; identical columns stay solvable
 
 
 def l1_quadratic(
-    hessian: Array, gradient: Array, start: Array, penalty: Array, *, rounds: int = 20, tolerance: float = 1e-3
+    hessian: Array, gradient: Array, start: Array, penalty: Array, *, rounds: int = 60, tolerance: float = 1e-3
 ) -> Array:
     """Solves the problems approximately; never ends above the start.
 
@@ -96,5 +96,23 @@ def _subspace_step(rows: Array, r: Array, b: Array, limit: Array, ok: Array) -> 
     length = np.minimum(1.0, crossing.min(1))
     stop = support & (crossing <= length[:, None])
     moved = np.where(stop, 0.0, value + length[:, None] * delta)
-    r = r + np.einsum("sab,sb->sa", hessian, moved - value)
-    return moved.T.copy(), r
+    change = np.einsum("sab,sb->sa", hessian, moved - value)
+    # several variables may reach 0 at once: longer steps that stop each of them there, if they are better
+    best = _gain(value, moved, r, change, limit)
+    full = length >= 1.0
+    for share in (1.0, 0.3, 0.1):
+        if full.all():
+            break
+        bent = np.where(crossing <= share, 0.0, value + share * delta)
+        turned = np.einsum("sab,sb->sa", hessian, bent - value)
+        gain = _gain(value, bent, r, turned, limit)
+        better = (gain < best) & ~full
+        moved, change = np.where(better[:, None], bent, moved), np.where(better[:, None], turned, change)
+        best = np.where(better, gain, best)
+    return moved.T.copy(), r + change
+
+
+def _gain(start: Array, end: Array, r: Array, change: Array, limit: Array) -> Array:
+    """(S,) change of the objective of the quadratic problems."""
+    move = end - start
+    return ((r + 0.5 * change) * move).sum(1) + (limit * (np.abs(end) - np.abs(start))).sum(1)
