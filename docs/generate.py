@@ -367,8 +367,9 @@ def maxent_block() -> str:
             f"{r['seconds']:.1f}",
             r["times_faster"],
             f"{r['auc']:.3f}",
+            r["rank_correlation"],
+            f"{float(r['certified']):.0%}" if r["certified"] else "",
         ]
-        + [r["rank_correlation"], f"{float(r['certified']):.0%}" if r["certified"] else ""]
         for r in rows
     ]
     commits = ", ".join(sorted({row["commit"] for row in rows}))
