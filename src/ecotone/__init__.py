@@ -17,10 +17,12 @@ _PUBLIC = {
     "DeepMaxent": "ecotone.systems.deepmaxent.estimator",
     "DeepMaxentSystem": "ecotone.systems.deepmaxent.system",
     "EcotoneError": "ecotone.errors",
+    "SiteStore": "ecotone.data.site_store",
 }
-__all__ = ["DeepMaxent", "DeepMaxentSystem", "EcotoneError", "__version__", "create", "list_systems", "load"]
+__all__ = ["DeepMaxent", "DeepMaxentSystem", "EcotoneError", "SiteStore", "__version__", "create", "list_systems", "load"]
 
 if TYPE_CHECKING:
+    from ecotone.data.site_store import SiteStore
     from ecotone.errors import EcotoneError
     from ecotone.registry import create, list_systems, load
     from ecotone.systems.deepmaxent.estimator import DeepMaxent
