@@ -18,10 +18,10 @@ from torch import Tensor
 
 from ecotone.errors import UsageError
 from ecotone.systems.deepmaxent.config import Config
+from ecotone.systems.deepmaxent.launch import train
 from ecotone.systems.deepmaxent.network import StackedNetwork
 from ecotone.systems.deepmaxent.objective import Share
 from ecotone.systems.deepmaxent.recipe import Member, Recipe, Sizes, Stream
-from ecotone.train.loop import fit
 from ecotone.train.task import Plan, Position
 
 __all__ = ["DENSE_LIMIT", "Member", "Sites", "StackTask", "Stream", "choose_device", "train_stack"]
@@ -124,6 +124,25 @@ class StackTask(Recipe):
             }
         return self._all
 
+    def describe(self, folder: Path) -> dict[str, Any]:
+        """Leaves the sites in a folder for other processes; `restore` reads them."""
+        sites = self.sites
+        arrays = {"features": sites.features, "log_weight": sites.log_weight, "uniform": sites.uniform}
+        arrays |= {"uniform_log_weight": sites.uniform_log_weight, "shape": np.array(sites.counts.shape)}
+        arrays |= {name: getattr(sites.counts, name) for name in ("data", "indices", "indptr")}
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        return {}
+
+
+def restore(folder: Path, members: Sequence[Member], config: Config, device: torch.device) -> StackTask:
+    """The task whose sites `StackTask.describe` left in a folder."""
+    names = ("features", "log_weight", "uniform", "uniform_log_weight", "shape", "data", "indices", "indptr")
+    part = {name: np.load(folder / f"{name}.npy") for name in names}
+    counts = sparse.csr_array((part["data"], part["indices"], part["indptr"]), shape=tuple(part["shape"].tolist()))
+    sites = Sites(part["features"], counts, part["log_weight"], part["uniform"], part["uniform_log_weight"])
+    return StackTask(sites, members, config, device)
+
 
 def choose_device(name: str) -> torch.device:
     """The torch device behind the `device` option.
@@ -169,9 +188,11 @@ def train_stack(
         epochs=task.epochs,
         seed=config.seed,
         accelerator="cuda" if device.type == "cuda" else "cpu",
+        devices=config.devices,
+        strategy="ddp" if config.devices > 1 else "auto",
         fingerprint=fingerprint or {},
         progress=progress,
         label=label,
     )
-    fit(task, plan, folder=folder)
+    train(task, plan, folder)
     return task.network.to("cpu").eval()

@@ -82,6 +82,7 @@ class DeepMaxent(BaseEstimator):
         members: int | None = None,
         seed: int = 0,
         device: str = "auto",
+        devices: int = 1,
     ) -> None:
         self.preset = preset
         self.loss = loss
@@ -106,6 +107,7 @@ class DeepMaxent(BaseEstimator):
         self.members = members
         self.seed = seed
         self.device = device
+        self.devices = devices
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -220,6 +222,30 @@ class DeepMaxent(BaseEstimator):
             sites, members, config, folder=folder, fingerprint=fingerprint, progress=progress
         )
         self._calibrate(sites, choice.uniform_share, background_cells)
+        return self
+
+    def fit_store(self, store: Any, **options: Any) -> Self:
+        """Learns from a site store, in memory that does not depend on its number of sites.
+
+        Training reads every site. Features, calibration and thresholds are estimated from a seeded sample; where it covers
+        the whole store, they are those of `fit`. Levels, species and weights are the store's.
+
+        Args:
+            store: `ecotone.SiteStore` or its folder.
+            **options: `sample`, sites and background cells of the sample (20,000); `geographic`, `background_cells`,
+                `folder`, `fingerprint` and `progress` as in `fit`.
+
+        Returns:
+            The fitted estimator.
+
+        Raises:
+            IntegrityError: IN105 for a damaged store, IN103 for one that changes meanwhile or since the run began.
+            InputError: As `fit`.
+            UsageError: US105 for normaliser=full, US101, US104 for options.
+        """
+        from ecotone.systems.deepmaxent.store_fit import fit_store
+
+        fit_store(self, store, **options)
         return self
 
     def _calibrate(self, sites: Sites, share: float, background_cells: float | None) -> None:
