@@ -78,7 +78,7 @@ class StackTask(Recipe):
         drawn = np.concatenate([own, cells + len(self.sites.features)], axis=1) if self.uniform_batch else own
         members, width = drawn.shape
         index = torch.from_numpy(drawn.reshape(-1)).to(self.device)
-        x = self._features.index_select(0, index).view(members, width, -1)
+        x = self._features.index_select(0, index).view(members, width, self._features.shape[1])
         batch = {"features": x, "counts": self._counts(own, width), "log_weight": None}
         if self._weighted:
             w = self.log_weight(whole, self.sites.log_weight[own], self.sites.uniform_log_weight[cells])

@@ -67,7 +67,7 @@ def _array(values: Any, dtype: Any) -> np.ndarray | None:
 
 def _end_with_parent() -> None:
     """The other end of standard input is held by the process that waits; it closes however that process ends."""
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
