@@ -127,7 +127,7 @@ class SiteStore:
         self.covariates = tuple(str(name) for name in manifest["covariates"])
         self.species = tuple(str(name) for name in manifest["species"])
         self.levels = {str(k): tuple(int(v) for v in known) for k, known in manifest["levels"].items()}
-        self.n_occupied = int(manifest["occupied"])
+        self.n_occupied, self._single = int(manifest["occupied"]), bool(manifest["single"])  # all counts are 1
         for name, about in manifest["arrays"].items():
             shape = tuple(int(n) for n in about["shape"])
             self._files[name] = ArrayFile(
@@ -221,7 +221,8 @@ class SiteStore:
         species = self._files["species"].spans(starts, stops)
         if len(species) and not (species.min() >= 0 and species.max() < len(self.species)):
             raise damaged(self._files["species"].path, "names a species that is not in the list")
-        return indptr, species, self._files["counts"].spans(starts, stops)
+        counts = np.ones(len(species), np.float32) if self._single else self._files["counts"].spans(starts, stops)
+        return indptr, species, counts
 
     def background(self, n: int | None = None, seed: int = 0) -> tuple[Array, Array]:
         """(u, P) covariates and (u,) log-weights of background cells: all, or `n` drawn without replacement."""

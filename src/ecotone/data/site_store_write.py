@@ -112,7 +112,7 @@ class SiteStoreWriter:
         _sweep(self.folder)
         self.partial = self.folder.with_name(f".{self.folder.name}.{os.getpid()}{PARTIAL}")
         self.n_sites = self.n_counted = self._occupied = self._cells = 0
-        self._records = np.zeros(len(names))
+        self._records, self._single = np.zeros(len(names)), True
         self._weights = {"log_weight": 0.0, "background_weight": 0.0}
         self._arrays: dict[str, _Growing] = {}
         try:
@@ -229,6 +229,7 @@ class SiteStoreWriter:
             "species": self.species,
             "levels": {name: sorted(known) for name, known in self._levels.items()},
             "occupied": self._occupied,
+            "single": self._single,
             "arrays": arrays,
         }
         write_json(self.partial / MANIFEST, {"id": cache_key(store=jsonable(manifest)), **manifest})
@@ -307,6 +308,7 @@ class SiteStoreWriter:
         except OSError as error:
             raise write_problem(self.folder, error) from error
         self.n_counted += matrix.shape[0]
+        self._single = self._single and bool((matrix.data == 1).all())
         self._occupied += int((np.diff(matrix.indptr) > 0).sum())
         self._records += np.bincount(matrix.indices, matrix.data, minlength=len(self.species))
 

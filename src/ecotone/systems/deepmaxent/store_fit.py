@@ -36,7 +36,7 @@ SAMPLE = 20_000
 1 % of a standard deviation."""
 
 PRESENCES = 500  # per species, for the two thresholds
-_BLOCK = 1 << 25  # bytes of one array of the calibration
+_BLOCK = 1 << 23  # bytes of one array of the calibration
 _ROWS = 4096
 
 
