@@ -19,7 +19,16 @@ _PUBLIC = {
     "EcotoneError": "ecotone.errors",
     "SiteStore": "ecotone.data.site_store",
 }
-__all__ = ["DeepMaxent", "DeepMaxentSystem", "EcotoneError", "SiteStore", "__version__", "create", "list_systems", "load"]
+__all__ = [
+    "DeepMaxent",
+    "DeepMaxentSystem",
+    "EcotoneError",
+    "SiteStore",
+    "__version__",
+    "create",
+    "list_systems",
+    "load",
+]
 
 if TYPE_CHECKING:
     from ecotone.data.site_store import SiteStore

@@ -77,7 +77,11 @@ def test_a_folder_of_parts(tmp_path):
     for k, part in enumerate((slice(0, 130), slice(130, 131), slice(131, N))):
         content = columns(x[part], species=names[part], count=counts[part])
         write(tmp_path / "parts" / ("deeper" if k == 1 else "") / f"{'adz'[k]}.parquet", content)
-    assert [p.name for p in site_store_parquet.ParquetTable(tmp_path / "parts").parts] == ["a.parquet", "d.parquet", "z.parquet"]
+    assert [p.name for p in site_store_parquet.ParquetTable(tmp_path / "parts").parts] == [
+        "a.parquet",
+        "d.parquet",
+        "z.parquet",
+    ]
     same(SiteStore.from_parquet(tmp_path / "parts", tmp_path / "s"), x, dense)
 
 
@@ -132,13 +136,13 @@ def test_triples_in_any_order(tmp_path, monkeypatch, bucket, spelled):
     if bucket == 37:
         table = site_store_parquet.ParquetTable(b)
         names = site_store_parquet.SpeciesNames(options.get("species"))
-        assert len(site_store_triples.look(table, N, names).edges) > 15
+        assert len(site_store_triples.Triples(table, N, names).edges) > 15
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.parquet", "b.parquet", "s"]
 
 
 def test_sites_far_apart_do_not_make_huge_buckets(tmp_path, monkeypatch):
     monkeypatch.setattr(site_store_triples, "RANGE", 50)
-    x, dense = material()
+    x, _ = material()
     a, b = write(tmp_path / "a.parquet", columns(x)), write(tmp_path / "b.parquet", {"site": [3], "species": ["aster"]})
     store = SiteStore.from_parquet(a, tmp_path / "s", labels=b)
     assert (store.n_entries, store.n_occupied, store.take([3]).counts.toarray()[0, 0]) == (1, 1, 1)
@@ -178,7 +182,7 @@ CASES = [
     (lambda c: None, {"weight": "effort"}, "OC201", "effort"),
     (lambda c: None, {"x": "bio1"}, "OC201", "both x and y"),
     (lambda c: None, {"exclude": ["bio1", "bio12"]}, "OC201", "no column left"),
-    (lambda c: None, {"species": NAMES[:2] + ["daphne"]}, "DA404", "row [0-9]+: 'carex' is not .*such"),
+    (lambda c: None, {"species": [*NAMES[:2], "daphne"]}, "DA404", "row [0-9]+: 'carex' is not .*such"),
     (lambda c: c.update(species=[[0, 9]] * N), {"species": NAMES}, "DA404", "row 0: 9 is not"),
     (lambda c: c.update(species=[[0.5]] * N), {}, "OC204", "neither text nor whole numbers"),
     (lambda c: c.update(species=[["a", None]] * N), {}, "DA404", "name no species"),

@@ -90,5 +90,3 @@ def test_impossible_arguments_are_refused(bad):
     with pytest.raises(UsageError) as caught:
         keyed_order(*bad[:3], np.array(bad[3], dtype=int))
     assert caught.value.code == "US104"
-
-

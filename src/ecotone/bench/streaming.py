@@ -28,7 +28,7 @@ from ecotone.files.progress import progress as show_progress
 
 Array = np.ndarray
 CHUNK = 50_000
-MEMORY_PER_SITE = 1200  # bytes that training from arrays takes at its peak, measured, with 16 covariates
+MEMORY_PER_SITE = 1200  # bytes: more than training from arrays with 16 covariates takes; beyond this it is not tried
 
 
 class Options(Base):

@@ -75,7 +75,12 @@ def material(store: SiteStore, options: Options) -> tuple[FeatureMap, Config, li
     """What both tasks share."""
     sample = store.sample(SAMPLE)
     features = FeatureMap.fit(sample.covariates, store.covariates, kinds=("linear", "quantile"))
-    given = {"batch_size": options.batch_size, "width": options.width, "schedule": "constant", "background": "target_group"}
+    given = {
+        "batch_size": options.batch_size,
+        "width": options.width,
+        "schedule": "constant",
+        "background": "target_group",
+    }
     return features, Config.parse(given), [Member(seed=k) for k in range(options.members)]
 
 

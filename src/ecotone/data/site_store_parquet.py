@@ -15,6 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from ecotone.data.site_store import CHUNK, SiteStore
+from ecotone.data.site_store_triples import Triples
 from ecotone.data.site_store_write import SiteStoreWriter
 from ecotone.data.species_names import SpeciesNames
 from ecotone.errors import InputError, suggest
@@ -56,7 +57,9 @@ class ParquetTable:
             first = columns if first is None else first
             if lacking := sorted(set(first) ^ set(columns)):
                 where = self.parts[0].name
-                raise InputError("OC201", part, f"differs from {where} in column {lacking[0]!r}", "make all parts alike")
+                raise InputError(
+                    "OC201", part, f"differs from {where} in column {lacking[0]!r}", "make all parts alike"
+                )
         self.columns = first
 
     def need(self, names: Sequence[str | None]) -> None:
@@ -136,15 +139,12 @@ def pack(
         UsageError: US106 when the folder holds something.
     """
     table = ParquetTable(Path(sites))
-    roles = _roles(table, covariates, exclude, None if labels is not None else species_column, count_column, weight, x, y)
-    triples = None if labels is None else ParquetTable(Path(labels))
+    roles = _roles(
+        table, covariates, exclude, None if labels is not None else species_column, count_column, weight, x, y
+    )
     names = SpeciesNames(species)
-    if triples is not None:
-        from ecotone.data.site_store_triples import look, spill
-
-        triples.need(["site", "species"])
-        plan = look(triples, table.rows, names)
-    elif species is None and roles.species is not None:
+    triples = None if labels is None else Triples(ParquetTable(Path(labels)), table.rows, names)
+    if triples is None and species is None and roles.species is not None:
         for start, batch in table.batches([roles.species]):
             names.see(_flat(batch.column(0))[0], lambda k, s=start: f"{table.path}: a record after row {s + k}")
     names.settle(table.path)
@@ -153,7 +153,7 @@ def pack(
     try:
         _write_sites(writer, table, roles, names)
         if triples is not None:
-            spill(writer, triples, plan, names)
+            triples.give(writer)
         if background is not None:
             _write_background(writer, ParquetTable(Path(background)), roles)
         return writer.close()
@@ -254,7 +254,7 @@ def _flat(column: Any) -> tuple[Any, Array]:
     import pyarrow.compute as pc
 
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type) or pa.types.is_fixed_size_list(column.type):
-        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+        lengths = pc.fill_null(pc.call_function("list_value_length", [column]), 0).to_numpy(zero_copy_only=False)
         return column.flatten(), lengths.astype(np.int64)
     there = column.is_valid()
     return column.filter(there), there.to_numpy(zero_copy_only=False).astype(np.int64)

@@ -6,7 +6,7 @@ buckets that fit in memory, the second pass drops each record into its bucket's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +27,32 @@ RANGE = 1 << 22  # sites of a bucket, however few their records
 _RECORD = np.dtype([("site", "<i8"), ("species", "<i4"), ("count", "<f4")])
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Ranges of sites: bucket k holds the records of sites edges[k] .. edges[k + 1] - 1."""
+class Triples:
+    """A table of records; the first pass is done when this is made, the second by `give`.
 
-    edges: Array
+    Args:
+        table: Columns site, species, and optionally count.
+        n_sites: N.
+        names: Receives the species.
+
+    Attributes:
+        edges: Bucket k holds the records of sites edges[k] .. edges[k + 1] - 1.
+
+    Raises:
+        InputError: As `_edges`; OC201 for a missing column.
+    """
+
+    def __init__(self, table: ParquetTable, n_sites: int, names: SpeciesNames) -> None:
+        table.need(["site", "species"])
+        self.table, self.names = table, names
+        self.edges = _edges(table, n_sites, names)
+
+    def give(self, writer: SiteStoreWriter) -> None:
+        """Gives the writer the records of all its sites."""
+        _spill(writer, self.table, self.edges, self.names)
 
 
-def look(table: ParquetTable, n_sites: int, names: SpeciesNames) -> Plan:
+def _edges(table: ParquetTable, n_sites: int, names: SpeciesNames) -> Array:
     """First pass.
 
     Raises:
@@ -62,12 +80,12 @@ def look(table: ParquetTable, n_sites: int, names: SpeciesNames) -> Plan:
             edges.append(k * size)
             held = 0
         held += records
-    return Plan(np.array([*edges, n_sites]))
+    return np.array([*edges, n_sites])
 
 
-def spill(writer: SiteStoreWriter, table: ParquetTable, plan: Plan, names: SpeciesNames) -> None:
-    """Second pass: gives the writer the records of all its sites."""
-    edges, folder = plan.edges, writer.partial
+def _spill(writer: SiteStoreWriter, table: ParquetTable, edges: Array, names: SpeciesNames) -> None:
+    """Second pass: each record into the file of its bucket, then bucket after bucket in order."""
+    folder = writer.partial
     columns = ["site", "species", *(["count"] if "count" in table.columns else [])]
     for start, batch in table.batches(columns):
         records = np.zeros(batch.num_rows, _RECORD)
@@ -81,11 +99,11 @@ def spill(writer: SiteStoreWriter, table: ParquetTable, plan: Plan, names: Speci
             with (folder / f"bucket-{bucket[part[0]]}").open("ab") as out:
                 out.write(records[part].tobytes())
     species = len(names.names)
-    for k, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (low, high) in enumerate(pairwise(edges.tolist())):
         path = folder / f"bucket-{k}"
         records = np.fromfile(path, _RECORD) if path.exists() else np.empty(0, _RECORD)
         place = (records["count"], (records["site"] - low, records["species"]))
-        writer.append_counts(sparse.csr_array(place, shape=(int(high - low), species)))
+        writer.append_counts(sparse.csr_array(place, shape=(high - low, species)))
         path.unlink(missing_ok=True)
 
 

@@ -83,7 +83,9 @@ class SpeciesNames:
             fix = suggest(name, self.names) if isinstance(name, str) and len(self.names) < 10_000 else "check the list"
             if isinstance(name, int):
                 fix = f"numbers count places in the list of {len(self.names)} species, from 0"
-            raise InputError("DA404", where(int(odd[0])), f"{name!r} is not in the list of species ({len(odd)} such)", fix)
+            raise InputError(
+                "DA404", where(int(odd[0])), f"{name!r} is not in the list of species ({len(odd)} such)", fix
+            )
         return found
 
 
@@ -92,7 +94,9 @@ def _check(values: Any, where: Callable[[int], str]) -> None:
 
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     types = pa.types
-    if not (types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)):
+    if not (
+        types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    ):
         if types.is_null(kind) and not len(values):
             return
         raise InputError("OC204", where(0), f"species are {kind}, neither text nor whole numbers", "make them either")

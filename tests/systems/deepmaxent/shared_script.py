@@ -24,7 +24,15 @@ from ecotone.train.task import Plan
 
 torch.set_num_threads(1)
 CPU, N, S = torch.device("cpu"), 83, 7
-BASE = {"width": 10, "blocks": 2, "epochs": 3, "batch_size": 21, "min_steps": 0, "background_batch": 9, "learning_rate": 0.01}
+BASE = {
+    "width": 10,
+    "blocks": 2,
+    "epochs": 3,
+    "batch_size": 21,
+    "min_steps": 0,
+    "background_batch": 9,
+    "learning_rate": 0.01,
+}
 MIXED = {"share": 0.3, "species_weight": 0.5}
 CASES = {  # 12 steps each; uneven batches end with one of 20 sites
     "stack": {"dropout": 0.3},
@@ -79,7 +87,9 @@ def main(folder: Path) -> None:
     for name in CASES:
         task = task_of(name, folder)
         spread = {} if rank is None else {"devices": 2, "strategy": "ddp"}
-        plan = Plan.parse({"epochs": task.epochs, "seed": 5, "progress": False, "workers": 1, "log_every_steps": 4} | spread)
+        plan = Plan.parse(
+            {"epochs": task.epochs, "seed": 5, "progress": False, "workers": 1, "log_every_steps": 4} | spread
+        )
         fit(task, plan, folder / f"run-{name}" if rank else folder / f"alone-run-{name}")
         if rank in (None, "0"):
             save_file(task.module.state_dict(), folder / f"{'alone-' if rank is None else ''}{name}.safetensors")

@@ -47,7 +47,9 @@ def train(folder: Path, name: str, kill_at: int | None = None) -> None:
 
     Task.batch = batch
     model = DeepMaxent(**OPTIONS).fit_store(folder / "store", folder=folder / name)
-    np.savez(folder / f"{name}.npz", *[p.detach().numpy() for p in model.network_.parameters()], model.calibration_.max_tss)
+    np.savez(
+        folder / f"{name}.npz", *[p.detach().numpy() for p in model.network_.parameters()], model.calibration_.max_tss
+    )
 
 
 def child(*arguments) -> bool:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
-from stack_material import CPU
+from stack_material import CPU, PAIR
 
 from ecotone.data.features import FeatureMap
 from ecotone.data.site_store import SiteStore
@@ -43,7 +43,7 @@ def arrays(seed=0, *, weighted=False, cells=True):
     return found
 
 
-def task_of(store, members=(Member(1), Member(2)), **options):
+def task_of(store, members=PAIR, **options):
     features = FeatureMap.fit(store.sample(10**6).covariates, store.covariates, kinds=("linear", "quantile"))
     return StreamTask(store, features, list(members), Config.parse(TINY | options), CPU)
 
@@ -134,7 +134,8 @@ def test_a_batch_is_that_of_memory(stores, monkeypatch, weighted, share, normali
     ours = task_of(store, members, **options)
     every, (cells, cell_weight) = store.sample(N), store.background()
     log_weight = np.zeros(N) if every.log_weight is None else every.log_weight
-    sites = Sites(ours.features.transform(every.covariates), every.counts, log_weight, ours.features.transform(cells), cell_weight)
+    x, u = (ours.features.transform(values) for values in (every.covariates, cells))
+    sites = Sites(x, every.counts, log_weight, u, cell_weight)
     theirs = StackTask(sites, members, ours.config, CPU)
     per = ours.steps_per_epoch()
     assert per == theirs.steps_per_epoch()
@@ -182,7 +183,12 @@ def test_a_sample_of_everything_gives_the_numbers_of_memory(tmp_path, monkeypatc
     x, y, background = (given_arrays.get(k) for k in ("covariates", "counts", "background"))
     ours = DeepMaxent(**TINY | options).fit_store(store, background_cells=500)
     theirs = DeepMaxent(**TINY | options).fit(
-        x, y, background=background, site_weight=given_arrays.get("weight"), coordinates=given_arrays["xy"], background_cells=500
+        x,
+        y,
+        background=background,
+        site_weight=given_arrays.get("weight"),
+        coordinates=given_arrays["xy"],
+        background_cells=500,
     )
     assert ours.features_.to_dict() == theirs.features_.to_dict()
     assert ours.background_ == theirs.background_

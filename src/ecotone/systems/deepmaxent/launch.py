@@ -143,7 +143,9 @@ def _environment(folder: Path | None) -> dict[str, str]:
     if Path("/sys/class/net/lo").exists():
         kept.setdefault("GLOO_SOCKET_IFNAME", "lo")
     # the package may be on the path of this process alone
-    kept["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).resolve().parents[3]), *filter(None, [kept.get("PYTHONPATH")])])
+    kept["PYTHONPATH"] = os.pathsep.join(
+        [str(Path(__file__).resolve().parents[3]), *filter(None, [kept.get("PYTHONPATH")])]
+    )
     held = None if folder is None else pass_of(folder)
     return kept if held is None else kept | {PASS: held}
 
@@ -163,7 +165,11 @@ def _failed(job: Path, world: int, *, interrupted: bool, where: object) -> NoRet
 
 
 def _last_words(job: Path, world: int) -> str:
-    texts = [path.read_text(errors="replace").strip()[-300:] for k in range(world) if (path := job / f"said-{k}.txt").exists()]
+    texts = [
+        path.read_text(errors="replace").strip()[-300:]
+        for k in range(world)
+        if (path := job / f"said-{k}.txt").exists()
+    ]
     return " | ".join(filter(None, texts)) or "killed, perhaps for want of memory"
 
 

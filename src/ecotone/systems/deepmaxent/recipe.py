@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -191,6 +192,10 @@ class Recipe(Task):
     def loss(self, module: nn.Module, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Summed over members, so that every member has its own unscaled gradient."""
         return {"loss": module(batch)}
+
+    def describe(self, folder: Path) -> dict[str, Any]:
+        """What another process needs to make the same task; larger parts are left in `folder`."""
+        raise NotImplementedError
 
     # ---------------------------------------------------------------------------------- pieces of a batch
     def draw(self, at: Position) -> tuple[Array, Array]:

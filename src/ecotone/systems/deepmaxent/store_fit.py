@@ -77,9 +77,7 @@ def fit_store(
         options = {key: str(value) for key, value in config.model_dump().items()}
         own = {"background used": str(choice), "features fitted": cache_key(features=features.to_dict())}
         fingerprint = options | own | (fingerprint or {})
-    network = train_store(
-        store, features, members, config, folder=folder, fingerprint=fingerprint, progress=progress
-    )
+    network = train_store(store, features, members, config, folder=folder, fingerprint=fingerprint, progress=progress)
     estimator.features_, estimator.network_, estimator.background_, estimator.trial_ = features, network, choice, trial
     estimator.config_, estimator.species_, estimator._one_species = config, list(store.species), False
     estimator.n_features_in_ = len(store.covariates)
@@ -224,9 +222,7 @@ def _records(store: SiteStore) -> Iterator[tuple[Array, Array]]:
 
 
 @torch.no_grad()
-def _at_records(
-    store: SiteStore, features: FeatureMap, network: StackedNetwork, sites: Array, species: Array
-) -> Array:
+def _at_records(store: SiteStore, features: FeatureMap, network: StackedNetwork, sites: Array, species: Array) -> Array:
     """(M, E) logits of records: E sites, ascending, and their species."""
     weight, bias = network.weights[-1], network.biases[-1]
     f = np.empty((network.members, len(sites)), np.float32)

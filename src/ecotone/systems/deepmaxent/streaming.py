@@ -63,16 +63,16 @@ class StreamTask(Recipe):
         members, size, width = own.shape[0], own.shape[1], own.shape[1] + cells.shape[1]
         rows, back = np.unique(own, return_inverse=True)
         x = self._transform(self.store.covariate_rows(rows), rows, back.reshape(own.shape))
-        log_weight = None
-        if self._weighted:
-            at_sites = self.store.log_weight_rows(rows)[back.reshape(own.shape)]
+        at_cells = np.zeros(cells.shape)
         if self.uniform_batch:
             drawn, there = np.unique(cells, return_inverse=True)
             values, weights = self.store.background_rows(drawn)
+            at_cells = weights[there.reshape(cells.shape)]
             u = self.features.transform(values, unseen="baseline")[there.reshape(cells.shape)]
             x = np.concatenate([x, u], axis=1)
+        log_weight = None
         if self._weighted:
-            at_cells = weights[there.reshape(cells.shape)] if self.uniform_batch else np.zeros(cells.shape)
+            at_sites = self.store.log_weight_rows(rows)[back.reshape(own.shape)]
             log_weight = torch.tensor(self.log_weight(whole, at_sites, at_cells), dtype=torch.float32)
         species = len(self.store.records)
         place, values = self._places(rows, back.reshape(-1), size, width, species)
@@ -134,7 +134,9 @@ def refuse_full(config: Config) -> None:
     """
     if config.loss == "maxent" and config.normaliser == "full":
         what = "would read every site of the store at every step"
-        raise UsageError("US105", "normaliser=full", what, "use memory, which remembers the sum over all sites, or batch")
+        raise UsageError(
+            "US105", "normaliser=full", what, "use memory, which remembers the sum over all sites, or batch"
+        )
 
 
 def train_store(
