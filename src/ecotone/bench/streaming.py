@@ -1,8 +1,9 @@
 """`ecotone bench streaming`: does memory stay the same when sites grow, and what does reading from disk cost?
 
 Simulated sparse records are packed chunk by chunk. For each number of sites a process of its own trains some steps from
-the store and tells its largest resident memory; another alternates blocks of steps from the store and from arrays in
-memory, so that both see the same machine.
+the store and tells its largest resident memory; another alternates blocks of steps from the store, from arrays in memory
+(whose labels of a batch are made dense), and from batches made before (no reading at all), so that all see the same
+machine.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Options(Base):
         records: Records per site, on average.
         steps: Steps that are measured.
         warm_up: Steps before them.
-        rounds: Blocks of steps from disk and from memory, alternating, whose median counts.
+        rounds: Blocks of steps from disk, from memory and from batches made before, alternating; the median counts.
         batch_size: Sites per step.
         members: Networks.
         width: Units per hidden layer.

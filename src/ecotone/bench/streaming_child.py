@@ -26,6 +26,7 @@ from ecotone.train.loop import fit
 from ecotone.train.task import Plan, Position, Task
 
 CPU = torch.device("cpu")
+READY = 20
 
 
 class Some(Task):
@@ -58,15 +59,30 @@ class Some(Task):
         self.ends.append(time.perf_counter())
 
 
+class Ready(Some):
+    """The same steps on batches that were made before: what a step costs without any reading."""
+
+    def __init__(self, task: Recipe, first: int, steps: int) -> None:
+        super().__init__(task, first, steps)
+        places = [Position(0, k, k) for k in range(min(READY, task.steps_per_epoch()))]
+        self.ready = [task.batch(at) for at in places]
+
+    def batch(self, at: Position) -> Any:
+        """One of a few."""
+        return self.ready[at.step % len(self.ready)]
+
+
 def resident() -> dict[str, float]:
     """Resident memory of this process now and at its peak, in MB."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return {name: int(lines[key].split()[0]) / 1024 for name, key in (("now", "VmRSS"), ("peak", "VmHWM"))}
 
 
-def seconds_per_step(task: Recipe, first: int, steps: int, warm_up: int, workers: int) -> float:
+def seconds_per_step(
+    task: Recipe, first: int, steps: int, warm_up: int, workers: int, kind: type[Some] = Some
+) -> float:
     """Trains some steps through the training loop; seconds per step after the warm-up."""
-    some = Some(task, first, warm_up + steps)
+    some = kind(task, first, warm_up + steps)
     fit(some, Plan(epochs=1, workers=workers, progress=False))
     return (some.ends[-1] - some.ends[warm_up - 1]) / steps
 
@@ -104,7 +120,7 @@ def memory(store: SiteStore, options: Options) -> dict[str, Any]:
 
 
 def speed(store: SiteStore, options: Options) -> dict[str, Any]:
-    """Steps per second from the store and from arrays, in alternating blocks."""
+    """Steps per second from the store, from arrays in memory, and from batches made before, in alternating blocks."""
     features, config, members = material(store, options)
     streamed = StreamTask(store, features, members, config, CPU)
     n = store.n_sites
@@ -116,22 +132,19 @@ def speed(store: SiteStore, options: Options) -> dict[str, Any]:
     counts = store.take(np.arange(n)).counts
     sites = Sites(x, counts, np.zeros(n), np.empty((0, x.shape[1]), np.float32), np.zeros(0))
     held = StackTask(sites, members, config, CPU)
-    times: dict[str, list[float]] = {"stream": [], "ahead": [], "arrays": []}
+    times: dict[str, list[float]] = {"stream": [], "arrays": [], "ready": []}
     block = max(options.steps // options.rounds, 2)
     for k in range(options.rounds):
         first = k * (block + 5)
-        for name, task, workers in (("stream", streamed, 1), ("arrays", held, 0), ("ahead", held, 1)):
-            times[name].append(seconds_per_step(task, first, block, 5, workers))
-    middle = {name: statistics.median(values) for name, values in times.items()}
-    ratios = [a / s for a, s in zip(times["arrays"], times["stream"], strict=True)]
-    return {
-        "stream_steps_per_s": round(1 / middle["stream"], 2),
-        "arrays_steps_per_s": round(1 / middle["arrays"], 2),
-        "arrays_read_ahead_steps_per_s": round(1 / middle["ahead"], 2),
-        "ratio": round(statistics.median(ratios), 3),
-        "ratio_low": round(min(ratios), 3),
-        "ratio_high": round(max(ratios), 3),
-    }
+        times["stream"].append(seconds_per_step(streamed, first, block, 5, 1))
+        times["arrays"].append(seconds_per_step(held, first, block, 5, 0))
+        times["ready"].append(seconds_per_step(streamed, first, block, 5, 0, Ready))
+    found = {f"{name}_steps_per_s": round(1 / statistics.median(values), 2) for name, values in times.items()}
+    for other in ("arrays", "ready"):  # rounds are compared one by one, since other programs slow some of them
+        ratios = [b / a for a, b in zip(times["stream"], times[other], strict=True)]
+        found |= {f"stream_to_{other}": round(statistics.median(ratios), 3)}
+        found |= {f"stream_to_{other}_low": round(min(ratios), 3), f"stream_to_{other}_high": round(max(ratios), 3)}
+    return found | {"arrays_peak_mb": round(resident()["peak"], 1)}
 
 
 def main(job: Path) -> None:

@@ -308,3 +308,18 @@ def test_a_damaged_store_is_refused_before_training(tmp_path):
 
 def test_streams_differ_between_the_two_orders():
     assert (Stream(1, 5000).take(0, 50) != KeyedStream(1, 5000).take(0, 50)).any()
+
+
+def test_a_model_from_a_store_is_saved_and_loaded_like_any_other(stores, tmp_path):
+    from ecotone.explain.extrapolation import SampledConditions
+    from ecotone.systems.deepmaxent.system import DeepMaxentSystem
+
+    store = stores[False]
+    system = DeepMaxentSystem(**TINY)
+    system.estimator = DeepMaxent(**system.config.model_dump()).fit_store(store)
+    x = store.sample(50).covariates
+    system.sampled, system.stored_inputs = SampledConditions.fit(x.astype(float), store.covariates, ()), {}
+    system.save(tmp_path)
+    again = DeepMaxentSystem.load(tmp_path)
+    np.testing.assert_array_equal(again.estimator.predict(x), system.estimator.predict(x))
+    assert again.species == list(store.species)
