@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ecotone.errors import IntegrityError
+from ecotone.files.atomic import fsync_path
 
 Array = np.ndarray
 HEADER = 128
@@ -173,6 +176,43 @@ class ArrayFile:
 
     def _array(self, content: bytes) -> Array:
         return np.frombuffer(content, self.dtype).reshape(-1, *self.shape[1:])
+
+
+class GrowingArray:
+    """An .npy file that grows row by row.
+
+    Args:
+        path: The file.
+        dtype: Type of its elements.
+        row: Shape of one row.
+    """
+
+    def __init__(self, path: Path, dtype: str, row: tuple[int, ...]) -> None:
+        self.path, self.dtype, self.row, self.length = path, np.dtype(dtype), row, 0
+        self._digest = hashlib.sha256()
+        self._file: BinaryIO = path.open("wb", buffering=1 << 20)
+        self._file.write(bytes(HEADER))
+
+    def add(self, rows: Array) -> None:
+        """Appends rows."""
+        content = np.ascontiguousarray(rows, self.dtype)
+        self._file.write(content.data.cast("B") if content.size else b"")
+        self._digest.update(content.data.cast("B") if content.size else b"")
+        self.length += len(content)
+
+    def finish(self) -> dict[str, Any]:
+        """Writes the header and brings the file to disk; its shape, and the sha256 of what follows the header."""
+        shape = (self.length, *self.row)
+        self._file.seek(0)
+        self._file.write(npy_header(self.dtype, shape))
+        self._file.close()
+        fsync_path(self.path)
+        return {"shape": list(shape), "sha256": self._digest.hexdigest()}
+
+    def close(self) -> None:
+        """Closes the file as it is."""
+        with suppress(OSError):
+            self._file.close()
 
 
 def damaged(path: Path, what: str) -> IntegrityError:

@@ -158,8 +158,8 @@ class SiteStore:
 
     @staticmethod
     def from_arrays(folder: str | Path, covariates: Any, counts: Any, **options: Any) -> SiteStore:
-        """Packs arrays, see `ecotone.data.site_store_write.from_arrays`."""
-        from ecotone.data.site_store_write import from_arrays
+        """Packs arrays, see `ecotone.data.site_store_arrays.from_arrays`."""
+        from ecotone.data.site_store_arrays import from_arrays
 
         return from_arrays(folder, covariates, counts, **options)
 

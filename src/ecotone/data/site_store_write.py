@@ -5,7 +5,6 @@ Letters: N sites, P covariates, S species, U background cells, n rows of a part.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
@@ -13,12 +12,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
 
-from ecotone.data.array_file import HEADER, npy_header
+from ecotone.data.array_file import HEADER, GrowingArray
 from ecotone.data.site_store import CHUNK, DTYPES, FORMAT, MANIFEST, SiteStore
 from ecotone.errors import InputError, UsageError, suggest
 from ecotone.files.atomic import PARTIAL, fsync_path, jsonable, make_folder, write_json, write_problem
@@ -27,34 +26,6 @@ from ecotone.files.fingerprint import cache_key
 Array = np.ndarray
 MAX_LEVELS = 10_000
 _STALE_S = 3600.0
-
-
-class _Growing:
-    """An .npy file that grows row by row."""
-
-    def __init__(self, path: Path, dtype: str, row: tuple[int, ...]) -> None:
-        self.path, self.dtype, self.row, self.length = path, np.dtype(dtype), row, 0
-        self._digest = hashlib.sha256()
-        self._file: BinaryIO = path.open("wb", buffering=1 << 20)
-        self._file.write(bytes(HEADER))
-
-    def add(self, rows: Array) -> None:
-        content = np.ascontiguousarray(rows, self.dtype)
-        self._file.write(content.data.cast("B") if content.size else b"")
-        self._digest.update(content.data.cast("B") if content.size else b"")
-        self.length += len(content)
-
-    def finish(self) -> dict[str, Any]:
-        shape = (self.length, *self.row)
-        self._file.seek(0)
-        self._file.write(npy_header(self.dtype, shape))
-        self._file.close()
-        fsync_path(self.path)
-        return {"shape": list(shape), "sha256": self._digest.hexdigest()}
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._file.close()
 
 
 class SiteStoreWriter:
@@ -114,7 +85,7 @@ class SiteStoreWriter:
         self.n_sites = self.n_counted = self._occupied = self._cells = 0
         self._records, self._single = np.zeros(len(names)), True
         self._weights = {"log_weight": 0.0, "background_weight": 0.0}
-        self._arrays: dict[str, _Growing] = {}
+        self._arrays: dict[str, GrowingArray] = {}
         try:
             shutil.rmtree(self.partial, ignore_errors=True)
             self.partial.mkdir()
@@ -252,7 +223,7 @@ class SiteStoreWriter:
 
     # -------------------------------------------------------------------------------------------- inner parts
     def _open(self, name: str, *row: int) -> None:
-        self._arrays[name] = _Growing(self.partial / f"{name}.npy", DTYPES[name], row)
+        self._arrays[name] = GrowingArray(self.partial / f"{name}.npy", DTYPES[name], row)
 
     def _refuse_taken(self) -> None:
         if self.folder.is_dir() and not any(self.folder.iterdir()):
@@ -337,63 +308,6 @@ class SiteStoreWriter:
                 while block := source.read(8 * CHUNK):
                     self._arrays[name].add(np.frombuffer(block, "<f8") - shift)
             raw.unlink()
-
-
-def from_arrays(
-    folder: str | Path,
-    covariates: Any,
-    counts: Any,
-    *,
-    names: Sequence[str] | None = None,
-    species: Sequence[str] | None = None,
-    categorical: Sequence[str] = (),
-    weight: Any = None,
-    xy: Any = None,
-    background: Any = None,
-    background_weight: Any = None,
-) -> SiteStore:
-    """Packs arrays, which may be memory maps: they are read part by part.
-
-    Args:
-        folder: The store to make.
-        covariates: (N, P) array or memory map, own units.
-        counts: (N, S) records, dense, memory-mapped or scipy.sparse.
-        names: P covariate names; x0, x1, ... by default.
-        species: S names; "species 0", ... by default.
-        categorical: Covariates whose values are labels.
-        weight: (N,) relative weight of sites as background, or None.
-        xy: (N, 2) coordinates, or None.
-        background: (U, P) covariates of uniform random cells, or None.
-        background_weight: (U,) their relative weight, or None.
-
-    Raises:
-        EcotoneError: As `SiteStoreWriter`.
-    """
-    shape = np.shape(covariates)
-    if sparse.issparse(counts):
-        counts = sparse.csr_array(counts)
-    if len(shape) != 2 or len(np.shape(counts)) != 2 or shape[0] != np.shape(counts)[0]:
-        what = f"covariates {shape}, records {np.shape(counts)}"
-        raise InputError("DA404", "arrays", what, "pass (N, P) and (N, S)")
-    for where, array, n in (("weight", weight, shape[0]), ("xy", xy, shape[0])):
-        if array is not None and len(array) != n:
-            raise InputError("DA404", where, f"{len(array)} rows for {n} sites", "pass one per site")
-    names = [f"x{i}" for i in range(shape[1])] if names is None else names
-    kinds = np.shape(counts)[1] if species is None else species
-    options = {"categorical": categorical, "weighted": weight is not None, "located": xy is not None}
-    writer = SiteStoreWriter(folder, names, kinds, **options)
-    try:
-        for start in range(0, shape[0], CHUNK):
-            part = slice(start, min(start + CHUNK, shape[0]))
-            more = {k: None if v is None else v[part] for k, v in (("weight", weight), ("xy", xy))}
-            writer.append(covariates[part], counts[part], **more)
-        for start in range(0, 0 if background is None else len(background), CHUNK):
-            part = slice(start, start + CHUNK)
-            writer.append_background(background[part], None if background_weight is None else background_weight[part])
-        return writer.close()
-    except BaseException:
-        writer.abort()
-        raise
 
 
 def _checked(values: Any, shape: tuple[int, ...], name: str, before: int) -> Array:

@@ -224,16 +224,30 @@ class DeepMaxent(BaseEstimator):
         self._calibrate(sites, choice.uniform_share, background_cells)
         return self
 
-    def fit_store(self, store: Any, **options: Any) -> Self:
+    def fit_store(
+        self,
+        store: Any,
+        *,
+        sample: int = 20_000,
+        geographic: bool = False,
+        background_cells: float | None = None,
+        folder: Path | None = None,
+        fingerprint: dict[str, str] | None = None,
+        progress: bool = False,
+    ) -> Self:
         """Learns from a site store, in memory that does not depend on its number of sites.
 
         Training reads every site. Features, calibration and thresholds are estimated from a seeded sample; where it covers
-        the whole store, they are those of `fit`. Levels, species and weights are the store's.
+        the whole store, they are those of `fit`. Levels, species, weights, coordinates and background are the store's.
 
         Args:
             store: `ecotone.SiteStore` or its folder.
-            **options: `sample`, sites and background cells of the sample (20,000); `geographic`, `background_cells`,
-                `folder`, `fingerprint` and `progress` as in `fit`.
+            sample: Sites, and background cells, of the sample.
+            geographic: The store's coordinates are degrees of longitude and latitude.
+            background_cells: How many valid cells a uniform background stands for; those of the store by default.
+            folder: Keep checkpoints here; calling again with the same store and options resumes.
+            fingerprint: What else the run rests on, as in `fit`.
+            progress: Show a progress bar.
 
         Returns:
             The fitted estimator.
@@ -245,7 +259,16 @@ class DeepMaxent(BaseEstimator):
         """
         from ecotone.systems.deepmaxent.store_fit import fit_store
 
-        fit_store(self, store, **options)
+        fit_store(
+            self,
+            store,
+            sample=sample,
+            geographic=geographic,
+            background_cells=background_cells,
+            folder=folder,
+            fingerprint=fingerprint,
+            progress=progress,
+        )
         return self
 
     def _calibrate(self, sites: Sites, share: float, background_cells: float | None) -> None:
