@@ -64,6 +64,7 @@ bench: $(VENV)/all.stamp
 	$(BIN)/ecotone bench nceas --csv benchmarks/results/nceas.csv
 	$(BIN)/ecotone bench speed --csv benchmarks/results/speed.csv
 	$(BIN)/ecotone bench maxent --csv benchmarks/results/maxent.csv
+	$(BIN)/ecotone bench streaming --csv benchmarks/results/streaming.csv
 	$(BIN)/python docs/generate.py
 
 clean:

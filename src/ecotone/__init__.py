@@ -19,6 +19,7 @@ _PUBLIC = {
     "Maxent": "ecotone.systems.maxent.estimator",
     "MaxentSystem": "ecotone.systems.maxent.system",
     "EcotoneError": "ecotone.errors",
+    "SiteStore": "ecotone.data.site_store",
 }
 __all__ = [
     "DeepMaxent",
@@ -26,6 +27,7 @@ __all__ = [
     "EcotoneError",
     "Maxent",
     "MaxentSystem",
+    "SiteStore",
     "__version__",
     "create",
     "list_systems",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from ecotone.data.site_store import SiteStore
     from ecotone.errors import EcotoneError
     from ecotone.registry import create, list_systems, load
     from ecotone.systems.deepmaxent.estimator import DeepMaxent

@@ -53,6 +53,7 @@ CODES: dict[str, str] = {
     "IN102": "model configuration is invalid or asks for more than the limits allow",
     "IN103": "data or settings changed since the run began; resuming is refused",
     "IN104": "inputs are not the ones the record was made from",
+    "IN105": "a site store is damaged, truncated or incomplete",
     # interrupted, resumable: exit status 6
     "ST101": "interrupted; the same command goes on where it stopped",
     "ST102": "disk full; earlier files are intact",

@@ -125,3 +125,20 @@ def test_a_folder_that_cannot_be(tmp_path):
     with pytest.raises(InputError) as caught, FolderLock(tmp_path / "file"):
         pass
     assert caught.value.code == "IO104"
+
+
+def test_a_started_process_may_be_let_in(tmp_path, monkeypatch):
+    assert lock.pass_of(tmp_path) is None
+    with FolderLock(tmp_path):
+        ticket = lock.pass_of(tmp_path)
+        assert ticket
+        monkeypatch.setattr(lock, "_HELD", {})  # as in another process
+        with pytest.raises(InterruptedRunError):
+            FolderLock(tmp_path).__enter__()
+        monkeypatch.setenv(lock.PASS, "another")
+        with pytest.raises(InterruptedRunError):
+            FolderLock(tmp_path).__enter__()
+        monkeypatch.setenv(lock.PASS, ticket)
+        with FolderLock(tmp_path):
+            pass
+        assert (tmp_path / lock.NAME).exists()  # it is the holder's to remove

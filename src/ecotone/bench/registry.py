@@ -40,6 +40,9 @@ BENCHES: dict[str, BenchEntry] = {
     "speed": BenchEntry(
         "ecotone.bench.speed", "stacked training against a plain loop, at equal mathematics and end to end"
     ),
+    "streaming": BenchEntry(
+        "ecotone.bench.streaming", "training from disk: memory at 100,000 to 5,000,000 sites, and speed beside arrays"
+    ),
 }
 
 

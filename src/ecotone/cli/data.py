@@ -1,4 +1,4 @@
-"""`ecotone data list|get|check [NAME]`: public data sets that ecotone reads."""
+"""`ecotone data list|get|check|pack [NAME]`: public data sets that ecotone reads, and tables packed for training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from ecotone.cli.screen import say, table
 from ecotone.contract import Options
 from ecotone.errors import InputError, UsageError, suggest
 
-USAGE = "ecotone data list|get|check [NAME] [--folder DIR]"
+USAGE = "ecotone data list|get|check [NAME] [--folder DIR], or ecotone data pack SITES --out STORE"
+ACTIONS = ["list", "get", "check", "pack"]
 
 
 class DataOptions(Options):
@@ -28,10 +29,21 @@ class DataOptions(Options):
 def run(tokens: list[str]) -> int:
     """The verb; exit status 3 when `check` finds no part of the data set complete."""
     names, rest = split(tokens, ["ACTION", "NAME"], usage=USAGE, optional=2)
+    if names[:1] == ["pack"]:
+        from ecotone.cli import pack
+
+        if wants_help(tokens):
+            pack.help_text()
+        elif len(names) < 2:
+            raise UsageError("US105", "SITES", "is missing", f"usage: {pack.USAGE}")
+        else:
+            pack.run(names[1], rest)
+        return 0
     if wants_help(tokens) or not names:
         show_help(
             USAGE,
-            "Lists public data sets, says how to get one, checks what lies in the data folder.",
+            "Lists public data sets, says how to get one, checks what lies in the data folder; packs tables into a store "
+            "(`ecotone data pack --help`).",
             ("options", DataOptions),
         )
         return 0
@@ -44,7 +56,7 @@ def run(tokens: list[str]) -> int:
         say(*table(catalog.rows()))
         return 0
     if action not in ("get", "check"):
-        raise UsageError("US101", action, "no such action", suggest(action, ["list", "get", "check"]))
+        raise UsageError("US101", action, "no such action", suggest(action, ACTIONS))
     if not name:
         raise UsageError("US105", "NAME", "is missing", "see `ecotone data list`")
     if action == "get":

@@ -49,7 +49,7 @@ VERBS: dict[str, str] = {
     "report": "Writes the HTML page of a run, or of what differs between two: `ecotone report RUN [--against OTHER]`.",
     "replay": "Repeats a recorded run: `ecotone replay run.json [--out RUN]`.",
     "bench": "Runs a benchmark: `ecotone bench NAME [--json FILE]`.",
-    "data": "Public data sets: `ecotone data list|get|check [NAME]`.",
+    "data": "Public data sets, and packing of large tables: `ecotone data list|get|check|pack [NAME]`.",
     "demo": "A whole run on a simulated world: `ecotone demo [SYSTEM] [--out RUN] [--tiny]`.",
 }
 

@@ -27,6 +27,9 @@ except ImportError:  # not a POSIX system
     fcntl = None
 
 NAME = ".lock"
+PASS = "ECOTONE_LOCK"
+"""Environment variable by which a process lets those it starts work in the folder it holds."""
+
 BEAT_S = 30.0
 REMOTE_STALE_S = 600.0
 
@@ -90,6 +93,9 @@ class FolderLock:
         handle = self._open_guarded()
         try:
             holder = _read(handle)
+            if holder is not None and holder.get("token", "") == os.environ.get(PASS, os.devnull):
+                self._nested = True
+                return self
             if holder is not None and not self._stale(holder, os.fstat(handle).st_mtime):
                 raise InterruptedRunError(
                     "ST103",
@@ -159,6 +165,20 @@ class FolderLock:
         while not self._done.wait(BEAT_S):
             with suppress(OSError):
                 os.utime(self.path)
+
+
+def pass_of(folder: str | Path) -> str | None:
+    """What lets processes started by this one into a folder it holds (as `PASS`); None when it holds none."""
+    if Path(folder).resolve() not in _HELD:
+        return None
+    with suppress(OSError):
+        handle = os.open(Path(folder) / NAME, os.O_RDONLY)
+        try:
+            holder = _read(handle)
+        finally:
+            os.close(handle)
+        return None if holder is None else str(holder.get("token") or "") or None
+    return None
 
 
 def _read(handle: int) -> dict[str, Any] | None:

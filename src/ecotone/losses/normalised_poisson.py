@@ -13,13 +13,18 @@ import math
 import torch
 from torch import Tensor
 
+from ecotone.losses.shared_batch import Shared
+from ecotone.losses.sparse_counts import SparseCounts
+
 
 def normalised_poisson(
     log_intensity: Tensor,
-    counts: Tensor,
+    counts: Tensor | SparseCounts,
     log_weight: Tensor | None = None,
     species_weight: Tensor | None = None,
     log_partition: Tensor | None = None,
+    *,
+    shared: Shared | None = None,
 ) -> Tensor:
     r"""Maximum-entropy loss over sites.
 
@@ -31,21 +36,25 @@ def normalised_poisson(
 
     Args:
         log_intensity: (..., B, S) f.
-        counts: (..., B, S) records y, not negative.
+        counts: (..., B, S) records y, not negative; as `SparseCounts` they are never made dense.
         log_weight: (..., B) log w, or None for 0.
         species_weight: (..., S) a, or None for 1.
         log_partition: (..., S) the normaliser to use instead of the batch's own, for example over all sites.
+        shared: How the batch is shared out over processes; B are then the sites of this one, and the loss is that of the
+            whole batch, as `ecotone.losses.shared_batch` explains.
 
     Returns:
         Scalar: summed over leading dimensions, so that each ensemble member has its own unscaled gradient.
     """
     if log_partition is None:
-        log_partition = partition(log_intensity, log_weight)
-    return _mean_misfit(log_intensity, counts, counts.sum(-2), log_partition, species_weight)
+        log_partition = partition(log_intensity, log_weight, shared)
+    return _mean_misfit(log_intensity, counts, _records(counts, shared), log_partition, species_weight, shared)
 
 
-def partition(log_intensity: Tensor, log_weight: Tensor | None = None) -> Tensor:
-    """(..., S) log of the weighted sum over sites of the intensity."""
+def partition(log_intensity: Tensor, log_weight: Tensor | None = None, shared: Shared | None = None) -> Tensor:
+    """(..., S) log of the weighted sum over sites of the intensity; over those of all processes if shared."""
+    if shared is not None:
+        return shared.partition(log_intensity, log_weight)
     if log_weight is not None:
         log_intensity = log_intensity + log_weight.unsqueeze(-1)
     return torch.logsumexp(log_intensity, dim=-2)
@@ -53,7 +62,7 @@ def partition(log_intensity: Tensor, log_weight: Tensor | None = None) -> Tensor
 
 def with_running_partition(
     log_intensity: Tensor,
-    counts: Tensor,
+    counts: Tensor | SparseCounts,
     running: Tensor,
     log_weight: Tensor | None = None,
     species_weight: Tensor | None = None,
@@ -61,6 +70,7 @@ def with_running_partition(
     records: Tensor | None = None,
     log_scale: float = 0.0,
     momentum: float = 0.98,
+    shared: Shared | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The loss with a remembered normaliser, whose bias does not grow as the batch shrinks.
 
@@ -78,27 +88,42 @@ def with_running_partition(
         records: (..., S) records expected in a batch of B sites, B / K times the total; the batch's own for None.
         log_scale: log of (weight of all sites / expected weight of a batch).
         momentum: Share of the old average kept, between 0 and 1.
+        shared: How the batch is shared out over processes, as in `normalised_poisson`.
 
     Returns:
         The scalar loss (its value uses Z_running, its gradient the estimator above) and the new (..., S) running log Z.
     """
-    log_batch = partition(log_intensity, log_weight) + log_scale
+    log_batch = partition(log_intensity, log_weight, shared) + log_scale
     fresh = log_batch.detach()
     mixed = torch.logaddexp(running + math.log(momentum), fresh + math.log1p(-momentum))
     updated = torch.where(torch.isneginf(running), fresh, mixed)
     ratio = torch.exp(log_batch - updated)  # gradient: grad(Z_batch) / Z_running
     log_partition = updated + ratio - ratio.detach()
-    records = counts.sum(-2) if records is None else records
-    return _mean_misfit(log_intensity, counts, records, log_partition, species_weight), updated
+    records = _records(counts, shared) if records is None else records
+    return _mean_misfit(log_intensity, counts, records, log_partition, species_weight, shared), updated
+
+
+def _records(counts: Tensor | SparseCounts, shared: Shared | None) -> Tensor:
+    """(..., S) records of each species in the batch."""
+    own = counts.per_species() if isinstance(counts, SparseCounts) else counts.sum(-2)
+    return own if shared is None else shared.total(own)
 
 
 def _mean_misfit(
-    log_intensity: Tensor, counts: Tensor, records: Tensor, log_partition: Tensor, species_weight: Tensor | None
+    log_intensity: Tensor,
+    counts: Tensor | SparseCounts,
+    records: Tensor,
+    log_partition: Tensor,
+    species_weight: Tensor | None,
+    shared: Shared | None,
 ) -> Tensor:
     """-(1 / BS) sum_j a_j (sum_i y_ij f_ij - n_j log Z_j), summed over leading dimensions."""
     n_sites, n_species = log_intensity.shape[-2:]
+    own = counts.fit(log_intensity) if isinstance(counts, SparseCounts) else (counts * log_intensity).sum(-2)
+    if shared is not None:
+        n_sites, own = shared.sites, shared.total(own)
     # a species without records has no part in the loss; 0 * -inf must not make it nan
-    fit = (counts * log_intensity).sum(-2) - torch.where(records > 0, records * log_partition, 0.0)
+    fit = own - torch.where(records > 0, records * log_partition, 0.0)
     if species_weight is not None:
         fit = fit * species_weight
     return -fit.sum() / (n_sites * n_species)

@@ -110,7 +110,7 @@ def choose_share(
         for share in shares
         for d, train in enumerate(splits)
     ]
-    trial_config = config.model_copy(update={"epochs": min(int(config.epochs or EPOCHS), EPOCHS)})
+    trial_config = config.model_copy(update={"epochs": min(int(config.epochs or EPOCHS), EPOCHS), "devices": 1})
     network = train_stack(sites, members, trial_config, progress=progress, label="choosing the background")
     scores = held_out_auc(network, sites, splits, len(shares))  # (C, S)
     scored = np.isfinite(scores).all(0)

@@ -85,6 +85,8 @@ class Config(Options):
         members: Ensemble members trained at once.
         seed: Where all randomness starts.
         device: "auto", "cpu" or "cuda".
+        devices: Devices that share each batch, one process each; the normaliser still runs over the whole batch, so the
+            result is that of one device up to rounding.
     """
 
     preset: Literal["ecotone", "paper"] = "ecotone"
@@ -110,6 +112,7 @@ class Config(Options):
     members: int | None = Field(default=None, ge=1, le=1000)
     seed: int = Field(default=0, ge=0, lt=2**32)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = Field(default=1, ge=1, le=1024)
 
     @field_validator("features", mode="before")
     @classmethod

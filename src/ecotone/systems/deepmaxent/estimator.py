@@ -80,6 +80,7 @@ class DeepMaxent(SpeciesEstimator):
         members: int | None = None,
         seed: int = 0,
         device: str = "auto",
+        devices: int = 1,
     ) -> None:
         self.preset = preset
         self.loss = loss
@@ -104,6 +105,7 @@ class DeepMaxent(SpeciesEstimator):
         self.members = members
         self.seed = seed
         self.device = device
+        self.devices = devices
 
     # -------------------------------------------------------------------------------------------- fit
     def fit(
@@ -218,6 +220,53 @@ class DeepMaxent(SpeciesEstimator):
             site_log_weight=sites.log_weight,
             cell_log_weight=sites.uniform_log_weight,
             background_cells=background_cells,
+        )
+        return self
+
+    def fit_store(
+        self,
+        store: Any,
+        *,
+        sample: int = 20_000,
+        geographic: bool = False,
+        background_cells: float | None = None,
+        folder: Path | None = None,
+        fingerprint: dict[str, str] | None = None,
+        progress: bool = False,
+    ) -> Self:
+        """Learns from a site store, in memory that does not depend on its number of sites.
+
+        Training reads every site. Features, calibration and thresholds are estimated from a seeded sample; where it covers
+        the whole store, they are those of `fit`. Levels, species, weights, coordinates and background are the store's.
+
+        Args:
+            store: `ecotone.SiteStore` or its folder.
+            sample: Sites, and background cells, of the sample.
+            geographic: The store's coordinates are degrees of longitude and latitude.
+            background_cells: How many valid cells a uniform background stands for; those of the store by default.
+            folder: Keep checkpoints here; calling again with the same store and options resumes.
+            fingerprint: What else the run rests on, as in `fit`.
+            progress: Show a progress bar.
+
+        Returns:
+            The fitted estimator.
+
+        Raises:
+            IntegrityError: IN105 for a damaged store, IN103 for one that changes meanwhile or since the run began.
+            InputError: As `fit`.
+            UsageError: US105 for normaliser=full, US101, US104 for options.
+        """
+        from ecotone.systems.deepmaxent.store_fit import fit_store
+
+        fit_store(
+            self,
+            store,
+            sample=sample,
+            geographic=geographic,
+            background_cells=background_cells,
+            folder=folder,
+            fingerprint=fingerprint,
+            progress=progress,
         )
         return self
 

@@ -190,12 +190,7 @@ class _Fused(torch.autograd.Function):
         *parameters: Tensor,
     ) -> Tensor:
         weights, biases = parameters[0::2], parameters[1::2]
-        hidden, rectified = [x], []
-        for index, (weight, bias) in enumerate(zip(weights[:-1], biases[:-1], strict=True)):
-            r = torch.baddbmm(bias.unsqueeze(1), hidden[-1], weight.transpose(1, 2)).relu_()
-            rectified.append(r)
-            masked = r if masks is None else r * masks[index]
-            hidden.append(masked if index == 0 else hidden[-1] + masked)
+        hidden, rectified = hidden_layers(x, weights, biases, masks)
         f = torch.baddbmm(biases[-1].unsqueeze(1), hidden[-1], weights[-1].transpose(1, 2))  # (M, B, S)
         y = counts if species_weight is None else counts * species_weight
         scale = -1.0 / (f.shape[1] * f.shape[2])
@@ -208,15 +203,7 @@ class _Fused(torch.autograd.Function):
             loss = ((y * f).sum() - (y.sum(1) * weighted.logsumexp(1)).sum()) * scale
         # dL/df = (n q - y) / (B S)
         d = torch.ops.aten._log_softmax_backward_data(y * scale, log_q, 1, f.dtype)
-        gradients: list[Tensor | None] = [torch.bmm(d.transpose(1, 2), hidden[-1]), d.sum(1)]
-        dh = torch.bmm(d, weights[-1])
-        for index in range(len(weights) - 2, -1, -1):
-            dz = dh if masks is None else dh * masks[index]
-            dz = torch.ops.aten.threshold_backward(dz, rectified[index], 0)
-            gradients = [torch.bmm(dz.transpose(1, 2), hidden[index]), dz.sum(1), *gradients]
-            if index > 0:
-                dh += torch.bmm(dz, weights[index])
-        ctx.gradients = gradients
+        ctx.gradients = parameter_gradients(d, hidden, rectified, weights, masks)
         return loss
 
     @staticmethod
@@ -226,6 +213,38 @@ class _Fused(torch.autograd.Function):
         scaled = [g if g is None else (g if float(scale) == 1.0 else g * scale) for g in ctx.gradients]
         ctx.gradients = None
         return (None, None, None, None, None, *scaled)
+
+
+def hidden_layers(
+    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], masks: Sequence[Tensor] | None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Input and hidden layers (M, B, .), and the rectified parts that made them, for a gradient written out by hand."""
+    hidden, rectified = [x], []
+    for index, (weight, bias) in enumerate(zip(weights[:-1], biases[:-1], strict=True)):
+        r = torch.baddbmm(bias.unsqueeze(1), hidden[-1], weight.transpose(1, 2)).relu_()
+        rectified.append(r)
+        masked = r if masks is None else r * masks[index]
+        hidden.append(masked if index == 0 else hidden[-1] + masked)
+    return hidden, rectified
+
+
+def parameter_gradients(
+    d: Tensor,
+    hidden: Sequence[Tensor],
+    rectified: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    masks: Sequence[Tensor] | None,
+) -> list[Tensor | None]:
+    """Gradients of weight, bias, weight, bias, ... from (M, B, S) dL/df."""
+    gradients: list[Tensor | None] = [torch.bmm(d.transpose(1, 2), hidden[-1]), d.sum(1)]
+    dh = torch.bmm(d, weights[-1])
+    for index in range(len(weights) - 2, -1, -1):
+        dz = dh if masks is None else dh * masks[index]
+        dz = torch.ops.aten.threshold_backward(dz, rectified[index], 0)
+        gradients = [torch.bmm(dz.transpose(1, 2), hidden[index]), dz.sum(1), *gradients]
+        if index > 0:
+            dh += torch.bmm(dz, weights[index])
+    return gradients
 
 
 def dropout_masks(
