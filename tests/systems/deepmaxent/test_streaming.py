@@ -210,10 +210,16 @@ def test_calibration_of_the_same_weights_is_the_same(stores, monkeypatch):
     store = stores[True]
     model = DeepMaxent(**TINY, background="mixture").fit_store(store)
     every, (cells, weight) = store.sample(N), store.background()
-    sites = Sites(model.features_.transform(every.covariates), every.counts, every.log_weight,
-                  model.features_.transform(cells), weight)  # fmt: skip
     streamed = model.calibration_.to_dict()
-    model._calibrate(sites, model.background_.uniform_share, None)
+    model.calibrate(
+        every.covariates,
+        every.counts,
+        cells,
+        model.background_.uniform_share,
+        site_log_weight=every.log_weight,
+        cell_log_weight=weight,
+        background_cells=None,
+    )
     for name, value in model.calibration_.to_dict().items():
         np.testing.assert_allclose(streamed[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
 
