@@ -15,7 +15,7 @@ from ecotone.errors import EcotoneError
 from ecotone.stats.ranking import auc
 
 SMALL = Options(
-    sites=(10_000, 200_000), species=60, covariates=5, steps=60, warm_up=5, batch_size=100, width=32, speed=False
+    sites=(10_000, 200_000), species=40, covariates=5, steps=40, warm_up=5, batch_size=100, width=32, speed=False
 )
 
 

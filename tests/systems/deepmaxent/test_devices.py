@@ -66,7 +66,7 @@ def test_two_processes_learn_what_one_does(trained, name):
     assert moved > 0.03
 
 
-@pytest.mark.parametrize("name", ["stack", "stream", "stack-memory", "stack-poisson"])
+@pytest.mark.parametrize("name", shared_script.LOGGED)
 def test_the_logged_loss_is_that_of_the_whole_batch(trained, name):
     ours, theirs = ((trained / f"{f}run-{name}" / "metrics.csv").read_text().split() for f in ("", "alone-"))
     for one, other in zip(ours[1:], theirs[1:], strict=True):
@@ -79,7 +79,7 @@ def test_normalisers_of_their_own_learn_something_else(trained):
     assert off > 100 * ATOL
 
 
-@pytest.mark.parametrize("name", ["stack-mixed", "stream"])
+@pytest.mark.parametrize("name", ["stack-full", "stream"])
 def test_shares_are_disjoint_and_cover_the_batch(tmp_path, name):
     shared_script.make_store(tmp_path)
     task = shared_script.task_of(name, tmp_path)
@@ -112,7 +112,7 @@ def test_the_devices_option_starts_and_ends_the_processes(tmp_path):
 
 
 def test_sites_in_memory_reach_the_other_processes(tmp_path):
-    task = shared_script.task_of("stack-mixed", tmp_path)
+    task = shared_script.task_of("stack-full", tmp_path)
     assert task.describe(tmp_path) == {}
     again = restore(tmp_path, task.members, task.config, task.device)
     for key, value in task.batch(Position(1, 1, 5)).items():

@@ -59,6 +59,8 @@ def _train(job: Path, rank: int) -> None:
         tensors = {name: tensor.detach().to("cpu").contiguous() for name, tensor in task.module.state_dict().items()}
         save_file(tensors, job / "weights.partial")
         (job / "weights.partial").replace(job / WEIGHTS)
+    torch.distributed.barrier()  # the first process holds the connections: it must not leave before the others are done
+    torch.distributed.destroy_process_group()
 
 
 def _array(values: Any, dtype: Any) -> np.ndarray | None:
@@ -72,4 +74,6 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    status = main(Path(sys.argv[1]))
+    sys.stderr.flush()
+    os._exit(status)  # threads of the communication library may outlive it, which would abort an ordinary ending
