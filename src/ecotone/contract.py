@@ -45,6 +45,10 @@ class Options(BaseModel):
                 "US104", name, f"{reason}, got {first['input']!r}"[:300], "give a value that fits"
             ) from None
 
+    def check(self) -> Self:
+        """Refuses values that do not fit together (US105); a subclass says which."""
+        return self
+
 
 # ------------------------------------------------------------------------------------------------ answers
 @dataclass(frozen=True)

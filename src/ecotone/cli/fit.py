@@ -47,7 +47,7 @@ def run(tokens: list[str]) -> None:
         return
     options, (inputs, config) = read_options(rest, cls.Inputs, cls.Config)
     system = cls(read(cls.Config, config))
-    given = read(cls.Inputs, inputs)
+    given = read(cls.Inputs, inputs).check()
     out = need_out(options, f"runs/{names[0]}")
     fit_run(system, given, out, command_line("fit", tokens), quiet=options.quiet)
 

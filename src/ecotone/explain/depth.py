@@ -57,7 +57,7 @@ class Case:
         scale: (..., N, S) log relative intensity and an output ("cloglog", "expected_count") -> (..., N, S).
         picture: (N, P) covariates of the valid cells of a thinned map, row by row.
         valid: (H, W) which cells those are.
-        extent: (west, east, south, north) of that map.
+        extent: (west, east, south, north) of that map; None where the cells are no map, then nothing is drawn as one.
         geographic: The map is in degrees.
         levels: Categorical covariate -> its levels.
         units: Covariate -> unit.
@@ -77,7 +77,7 @@ class Case:
     scale: Callable[[Array, str], Array]
     picture: Array
     valid: Array
-    extent: tuple[float, float, float, float]
+    extent: tuple[float, float, float, float] | None
     geographic: bool = False
     levels: Mapping[str, Sequence[int]] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
@@ -113,14 +113,16 @@ def evidence_in_depth(
     """
     found: list[Evidence] = []
     if len(case.species) > 1 and len(shown) > 1:
-        found += richness_evidence(map_richness(case), case.paint, case.extent)
+        if case.extent is not None:
+            found += richness_evidence(map_richness(case), case.paint, case.extent)
         kept = {case.covariates[p] for p in _leading(case)}
         found += compare_species([c for c in curves if c.x_label in kept])
         found += _overlap(case, seed)
     found += _together(case, shown, output, seed)
     if case.area is not None:
         index = case.paint(case.area.dissimilarity(case.picture)[:, None])[0]
-        found += applicability_evidence(case.area, index, case.extent)
+        inside, picture = applicability_evidence(case.area, index, case.extent)
+        found += [inside] if case.extent is None else [inside, picture]
     found += _effort(case)
     found += threshold_evidence(
         case_thresholds(case), case.species, shown, scale=lambda t: case.scale(t, output), output=output
@@ -223,8 +225,9 @@ def _effort(case: Case) -> list[Evidence]:
         case.sites, case.background, names, categorical=list(case.levels), weight=case.background_weight
     )
     try:
-        surface = effort_surface(case.xy, case.valid, case.extent, geographic=case.geographic)
-        found += effort_evidence(surface, unit=unit)
+        if case.extent is not None:
+            surface = effort_surface(case.xy, case.valid, case.extent, geographic=case.geographic)
+            found += effort_evidence(surface, unit=unit)
     except InputError as error:  # a thinned picture may miss the few cells that were visited
         if error.code != "OC202":
             raise

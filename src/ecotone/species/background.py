@@ -133,7 +133,7 @@ def site_log_weight(weight: Array | None, name: str, n: int) -> Array:
     Raises:
         InputError: DA404 for a wrong length, DA403 for weights that are not finite, negative or all zero.
     """
-    if weight is None:
+    if weight is None or n == np.size(weight) == 0:
         return np.zeros(n)
     weight = np.asarray(weight, dtype=np.float64).ravel()
     if weight.shape != (n,):

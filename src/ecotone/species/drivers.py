@@ -30,12 +30,12 @@ def curves(system: SpeciesSystem, ready: Prepared, shown: list[int], output: str
     return list(
         response_curves(
             predict,
-            ready.background,
+            ready.reference,
             [presences[j] for j in shown],
             system.covariates,
             [system.species[j] for j in shown],
             levels=ready.levels,
-            units=ready.stack.units,
+            units=ready.units,
             y_label=f"{output} suitability" if output == "cloglog" else f"{output} ({UNITS[output]})",
             seed=system.config.seed,
             band="auto",
@@ -47,8 +47,9 @@ def curves(system: SpeciesSystem, ready: Prepared, shown: list[int], output: str
 def importance(system: SpeciesSystem, ready: Prepared, shown: list[int]) -> tuple[list[Evidence], Array]:
     """Permutation importance and leave-one-out refits; also (P,) the mean permutation importance."""
     rng = np.random.default_rng(system.config.seed)
-    some = rng.choice(len(ready.background), size=min(1000, len(ready.background)), replace=False)
-    rows = np.concatenate([ready.sites, ready.background[some]])
+    reference = ready.reference
+    some = rng.choice(len(reference), size=min(1000, len(reference)), replace=False)
+    rows = np.concatenate([ready.sites, reference[some]])
     labels = np.full((len(rows), len(system.species)), np.nan)
     labels[: len(ready.sites)][ready.counts.toarray() > 0] = 1
     labels[len(ready.sites) :] = 0
@@ -125,8 +126,7 @@ def _gain(predict: Callable[[Array], Array], ready: Prepared, held: Array) -> Ar
     """(V, S) mean over held-out records of log relative intensity, over all uniform cells as reference."""
     from scipy.special import logsumexp
 
-    reference = ready.background if len(ready.background) else ready.sites
-    f, back = predict(ready.sites[held]).astype(float), predict(reference).astype(float)
+    f, back = predict(ready.sites[held]).astype(float), predict(ready.reference).astype(float)
     f = f - (logsumexp(back, axis=1, keepdims=True) - np.log(back.shape[1]))
     counts = ready.counts[np.flatnonzero(held)].toarray()
     total = np.maximum(counts.sum(0), 1e-9)

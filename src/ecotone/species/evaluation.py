@@ -45,9 +45,9 @@ def covariates_of(system: SpeciesSystem, covariates: list[Any], raster_crs: str 
         stack = RasterStack.open(covariates, assume_crs=raster_crs)
     else:
         stored = system.stored_inputs
-        if system.data is not None:
+        if system.data is not None and system.data.stack is not None:
             stack = system.data.stack
-        elif stored:
+        elif stored.get("sites") is None and stored:
             exclude = stored.get("exclude") or None
             try:
                 stack = RasterStack.open(stored["covariates"], exclude=exclude, assume_crs=stored.get("raster_crs"))
@@ -57,7 +57,7 @@ def covariates_of(system: SpeciesSystem, covariates: list[Any], raster_crs: str 
                 fix = "work in the folder the fit was started in, or pass --covariates"
                 raise InputError("IO101", error.where, "the rasters of fit are not found", fix) from None
         else:
-            raise InputError("RA303", "covariates", "the model was fitted from data in memory", "pass --covariates")
+            raise InputError("RA303", "covariates", "the model was not fitted from rasters", "pass --covariates")
     labels = [spec.name for spec in system.map_covariates() if spec.categorical]
     return stack.select(list(system.covariates), categorical=labels)
 
@@ -93,11 +93,7 @@ def cross_validate(system: SpeciesSystem, ready: Prepared) -> Scores:
     from ecotone.species.system import Variant
 
     share = system.estimator.background_.uniform_share
-    everywhere = np.concatenate([ready.xy, ready.background_xy])
-    splits = {
-        "": _block_folds(everywhere, ready.geographic, len(ready.xy)),
-        "_random": random_folds(len(everywhere), folds=FOLDS),
-    }
+    splits = _splits(ready)
     variants, held = [], []
     for name, folds in splits.items():
         for d in range(FOLDS):
@@ -128,9 +124,24 @@ def cross_validate(system: SpeciesSystem, ready: Prepared) -> Scores:
     if not metrics:
         what = f"no species has the {MIN_RECORDS} records that cross-validation needs"
         raise InputError("OC205", "records", what, "add records")
-    split = f"{FOLDS} folds of spatial blocks, beside them {FOLDS} random folds of single sites"
+    split = f"{FOLDS} random folds of single sites (the sites have no coordinates, so no spatial blocks)"
+    if "" in splits:
+        split = f"{FOLDS} folds of spatial blocks, beside them {FOLDS} random folds of single sites"
     split += f"; mean over species with {MIN_RECORDS} records or more" if len(ready.species) > 1 else ""
     return Scores({k: metrics[k] for k in order if k in metrics}, split, rows_out)
+
+
+def _splits(ready: Prepared) -> dict[str, Array]:
+    """Suffix of the metrics -> (K + U,) folds of sites and background cells; cells without a place are spread at random."""
+    n, u = len(ready.sites), len(ready.background)
+    random = random_folds(n + u, folds=FOLDS)
+    if not ready.placed:
+        return {"_random": random}
+    if np.isfinite(ready.background_xy).all():
+        blocks = _block_folds(np.concatenate([ready.xy, ready.background_xy]), ready.geographic, n)
+    else:
+        blocks = np.concatenate([_block_folds(ready.xy, ready.geographic, n), random[n:]])
+    return {"": blocks, "_random": random}
 
 
 def _block_folds(xy: Array, geographic: bool, n_sites: int) -> Array:

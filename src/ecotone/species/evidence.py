@@ -37,12 +37,12 @@ def explain(system: SpeciesSystem, ready: Prepared, *, target: str | None, ask: 
         shown = [system.species.index(name) for name in ask.species]
     else:
         shown = sorted(np.argsort(-records, kind="stable")[:MAX_SPECIES].tolist())
-    picture = Picture(ready)
-    found: list[Evidence] = [_map(system, picture, shown, ask.output, ready)]
+    picture = None if ready.stack is None else Picture(ready.stack)
+    found: list[Evidence] = [] if picture is None else [_map(system, picture, shown, ask.output, ready)]
     curves = drivers.curves(system, ready, shown, ask.output)
     weighed, important = drivers.importance(system, ready, shown)
     found += [*curves, *weighed]
-    found += trust.extrapolation(system, picture)
+    found += trust.extrapolation(system, ready, picture)
     found += trust.background(system, ready, picture)
     case = case_of(system, ready, picture, important)
     found += evidence_in_depth(case, shown, curves=curves, output=ask.output, seed=system.config.seed)
@@ -68,30 +68,28 @@ def _map(system: SpeciesSystem, picture: Picture, shown: list[int], output: str,
     )
 
 
-def case_of(
-    system: SpeciesSystem, ready: Prepared, picture: Picture | None = None, importance: Array | None = None
-) -> Case:
+def case_of(system: SpeciesSystem, ready: Prepared, picture: Picture | None, importance: Array | None = None) -> Case:
     """The fitted model and its data, as `ecotone.explain.depth` takes them."""
     calibration, estimator = system.estimator.calibration_, system.estimator
-    picture = Picture(ready) if picture is None else picture
+    cells = ready.reference if picture is None else picture.covariates
     return Case(
         species=system.species,
         covariates=system.covariates,
         sites=ready.sites,
         xy=ready.xy,
         counts=ready.counts,
-        background=ready.background,
+        background=ready.reference,
         members=lambda x: estimator.log_relative(x, unseen="baseline"),
         combine=calibration.combine,
         scale=calibration.scale,
-        picture=picture.covariates,
-        valid=picture.valid.reshape(picture.shape),
-        extent=picture.extent,
+        picture=cells,
+        valid=np.ones((1, len(cells)), bool) if picture is None else picture.valid.reshape(picture.shape),
+        extent=None if picture is None else picture.extent,
         geographic=ready.geographic,
         levels=ready.levels,
-        units=ready.stack.units,
+        units=ready.units,
         # with a bias raster the weights hold effort besides area
-        background_weight=ready.background_weight if ready.inputs.bias is None else None,
+        background_weight=ready.background_weight if ready.inputs.bias is None and len(ready.background) else None,
         area=system.applicability,
         importance=importance,
     )

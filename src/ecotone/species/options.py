@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
 from ecotone.contract import Options
+from ecotone.errors import UsageError
 
 Output = Literal["raw", "relative", "cloglog", "logistic", "expected_count"]
 Precision = Literal["float32", "bfloat16"]
@@ -19,6 +20,10 @@ class Inputs(Options):
     Attributes:
         occurrences: Table of presence-only records (CSV, TSV, GBIF download, GeoPackage, GeoParquet), or a data frame.
         covariates: Rasters: files, folders or glob patterns.
+        sites: Instead of occurrences and covariates: a site store, or Parquet with one row per site (covariates, and the list
+            of species recorded there), of any size.
+        labels: With Parquet sites: a Parquet table of records (site, species, count).
+        cells: With Parquet sites: a Parquet table of uniform random cells with the same covariates.
         categorical: Covariates whose values are labels.
         exclude: Covariates to leave out.
         x: Column of longitudes or eastings, when it is not found by itself.
@@ -34,8 +39,11 @@ class Inputs(Options):
         thin: Distance in cells within which sites share the background weight of one; 0 for none.
     """
 
-    occurrences: Any = Field(description="table of presence-only records")
-    covariates: list[Any] = Field(description="rasters: files, folders or glob patterns")
+    occurrences: Any = None
+    covariates: list[Any] = Field(default_factory=list)
+    sites: Path | None = None
+    labels: Path | None = None
+    cells: Path | None = None
     categorical: list[str] = Field(default_factory=list)
     exclude: list[str] = Field(default_factory=list)
     x: str | None = None
@@ -54,6 +62,27 @@ class Inputs(Options):
     @classmethod
     def _as_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str | Path) else value
+
+    def check(self) -> Self:
+        """Refuses inputs that do not say what to learn from.
+
+        Raises:
+            UsageError: US105 naming the option.
+        """
+        table = self.occurrences is not None
+        if self.sites is not None:
+            if table or self.covariates:
+                what = "--sites stands instead of --occurrences and --covariates"
+                raise UsageError("US105", "sites", what, "give one or the other")
+            return self
+        for name, value in (("labels", self.labels), ("cells", self.cells)):
+            if value is not None:
+                raise UsageError("US105", name, "belongs to --sites, which is missing", "add --sites FILE")
+        for name, missing in (("occurrences", not table), ("covariates", not self.covariates)):
+            if missing:
+                fix = "pass records and rasters (--occurrences FILE --covariates FILES), or --sites FILE"
+                raise UsageError("US105", name, "is missing", fix)
+        return self
 
 
 class Query(Options):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from ecotone.species.prepare import Prepared
+    from ecotone.data.rasters import RasterStack
 
 Array = np.ndarray
 PICTURE_CELLS = 90_000
@@ -23,14 +23,14 @@ class Picture:
         extent: (west, east, south, north).
     """
 
-    def __init__(self, ready: Prepared) -> None:
-        grid = ready.stack.grid
+    def __init__(self, stack: RasterStack) -> None:
+        grid = stack.grid
         step = max(1, int(np.ceil(np.sqrt(grid.height * grid.width / PICTURE_CELLS))))
         rows, columns = (
             np.arange(step // 2, n, step) if n > step // 2 else np.arange(1) for n in (grid.height, grid.width)
         )
         cells = (rows[:, None] * grid.width + columns[None]).ravel()
-        self.values, self.valid = ready.stack.at_cells(cells)
+        self.values, self.valid = stack.at_cells(cells)
         self.shape = (len(rows), len(columns))
         west, south, east, north = grid.bounds
         self.extent = (west, east, south, north)

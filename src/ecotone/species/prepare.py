@@ -32,12 +32,13 @@ class Prepared:
 
     Attributes:
         inputs: What was asked for.
-        stack: The covariates.
+        covariates: P names.
+        stack: The rasters, or None for sites from a store.
         levels: Categorical covariate -> its levels on the rasters.
         species: S names.
         counts: (K, S) records, CSR.
         cells: (K,) row-major cells with records.
-        xy: (K, 2) their centres in grid units.
+        xy: (K, 2) their centres in grid units, nan where a store holds none.
         sites: (K, P) their covariates.
         background: (U, P) uniform random valid cells.
         background_xy: (U, 2).
@@ -49,7 +50,8 @@ class Prepared:
     """
 
     inputs: Inputs
-    stack: RasterStack
+    covariates: tuple[str, ...]
+    stack: RasterStack | None
     levels: dict[str, tuple[int, ...]]
     species: tuple[str, ...]
     counts: sparse.csr_array
@@ -63,6 +65,21 @@ class Prepared:
     valid_cells: int
     geographic: bool
     report: CleaningReport | None
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Covariate -> declared unit."""
+        return {} if self.stack is None else self.stack.units
+
+    @property
+    def reference(self) -> Array:
+        """(N, P) conditions to average over: the uniform cells, or the sites where there are none."""
+        return self.background if len(self.background) else self.sites
+
+    @property
+    def placed(self) -> bool:
+        """Whether the sites have places."""
+        return bool(np.isfinite(self.xy).all())
 
     @property
     def presences(self) -> list[Array]:
@@ -89,6 +106,11 @@ def read_points(inputs: Any) -> Occurrences:
 
 def input_files(inputs: Inputs) -> list[Path]:
     """Every file that `prepare` reads from disk."""
+    inputs.check()
+    if inputs.sites is not None:
+        from ecotone.data.site_inputs import store_files
+
+        return store_files(inputs.sites, inputs.labels, inputs.cells)
     files = [Path(inputs.occurrences)] if isinstance(inputs.occurrences, str | Path) else []
     for path in (*files, *([inputs.bias] if inputs.bias else [])):
         if not Path(path).is_file():
@@ -108,6 +130,7 @@ def prepare(inputs: Inputs, *, seed: int = 0) -> Prepared:
     Raises:
         InputError: Whatever the readers and the cleaning find; OC205 when all records lie in one cell.
     """
+    inputs.check()
     stack = open_covariates(
         inputs.covariates, categorical=inputs.categorical, exclude=inputs.exclude, raster_crs=inputs.raster_crs
     )
@@ -146,6 +169,7 @@ def prepare(inputs: Inputs, *, seed: int = 0) -> Prepared:
     thin = thinning_weight(xy[:, 0], xy[:, 1], inputs.thin * size) if inputs.thin else None
     return Prepared(
         inputs,
+        stack.names,
         stack,
         levels,
         names,

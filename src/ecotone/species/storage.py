@@ -102,7 +102,7 @@ def _shapes(
 def _paths(inputs: Mapping[str, Any], change: Any) -> dict[str, Any]:
     """The inputs with each path changed."""
     found = dict(inputs)
-    for name in ("occurrences", "bias"):
+    for name in ("occurrences", "bias", "sites"):
         if found.get(name):
             found[name] = change(found[name])
     if "covariates" in found:

@@ -24,10 +24,13 @@ from ecotone.files.fingerprint import cache_key
 from ecotone.species.options import Ask, Inputs, Query
 
 if TYPE_CHECKING:
+    from ecotone.data.site_store import SiteStore
     from ecotone.species.estimator import SpeciesEstimator
     from ecotone.species.prepare import Prepared
 
 Array = np.ndarray
+STORE = "sites"  # where a run packs tables of sites
+IN_MEMORY = 50_000_000  # numbers of a store that are read whole
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,10 @@ class SpeciesSystem(System):
             UsageError: US104 for options that cannot work here.
         """
         self.check()
+        if not hasattr(data, "counts"):
+            data = data if isinstance(data, Inputs) else Inputs.parse(data)
+            if data.check().sites is not None:
+                return self._fit_store(data, run)
         ready = self._prepare(data)
         options = self.config.model_dump()
         if ready.inputs.bias is not None and options["background"] in (None, "auto"):
@@ -146,7 +153,7 @@ class SpeciesSystem(System):
             background_weight=ready.background_weight,
             coordinates=ready.xy,
             geographic=ready.geographic,
-            covariates=list(ready.stack.names),
+            covariates=list(ready.covariates),
             levels=ready.levels,
             species=list(ready.species),
             background_cells=float(ready.valid_cells),
@@ -160,12 +167,53 @@ class SpeciesSystem(System):
         self._take(estimator, ready)
         return self
 
+    def _fit_store(self, inputs: Inputs, run: Any) -> Self:
+        from ecotone.species.from_store import of_store, open_sites, sampled
+
+        with open_sites(inputs, None if run is None else run.path / STORE) as store:
+            inputs = of_store(inputs, store)
+            ready = sampled(store, inputs, seed=self.config.seed)
+            estimator = self.new_estimator(self.config.model_dump())
+            self.learn_store(estimator, store, None if run is None else run.path)
+        self._take(estimator, ready)
+        return self
+
+    def learn_store(self, estimator: Any, store: SiteStore, folder: Path | None) -> None:
+        """Fits the estimator to a store: here in memory, where it is small enough.
+
+        Raises:
+            UsageError: US105 for a store of more than `IN_MEMORY` numbers.
+        """
+        size = store.n_sites * len(store.covariates)
+        if size > IN_MEMORY:
+            what = f"{self.name} solves in memory, and {store.n_sites:,} sites are too many for that"
+            raise UsageError("US105", "sites", what, "use deepmaxent, which streams them, or a sample of the sites")
+        part = store.sample(store.n_sites)
+        cells, weight = store.background()
+        estimator.fit(
+            part.covariates.astype(np.float64),
+            part.counts,
+            background=cells.astype(np.float64),
+            site_weight=None if part.log_weight is None else np.exp(part.log_weight),
+            background_weight=np.exp(weight) if len(cells) else None,
+            covariates=list(store.covariates),
+            levels=dict(store.levels),
+            species=list(store.species),
+            folder=folder,
+            progress=self.progress,
+        )
+
     def _prepare(self, data: Any) -> Prepared:
         from ecotone.species.prepare import Prepared, prepare
 
         if isinstance(data, Prepared):
             return data
         inputs = data if isinstance(data, Inputs) else Inputs.parse(data)
+        if inputs.sites is not None:
+            from ecotone.species.from_store import open_sites, sampled
+
+            with open_sites(inputs.check(), None) as store:
+                return sampled(store, inputs, seed=self.config.seed)
         return prepare(inputs, seed=self.config.seed)
 
     def _take(self, estimator: SpeciesEstimator, ready: Prepared) -> None:
@@ -175,7 +223,7 @@ class SpeciesSystem(System):
         share = estimator.background_.uniform_share
         seen = [ready.sites] if share < 1 else []
         seen += [ready.background] if share > 0 else []
-        self.sampled = SampledConditions.fit(np.concatenate(seen), ready.stack.names, ready.stack.categorical)
+        self.sampled = SampledConditions.fit(np.concatenate(seen), ready.covariates, tuple(ready.levels))
         self.applicability = area_of_applicability(estimator, ready, self.config.seed)
         self.stored_inputs = _plain_inputs(ready.inputs)
 
@@ -357,7 +405,7 @@ class SpeciesSystem(System):
 def _plain_inputs(inputs: Inputs) -> dict[str, Any]:
     """The inputs as JSON, empty when they were given in memory."""
     values = inputs.model_dump()
-    if not isinstance(values["occurrences"], str | Path):
+    if values["sites"] is None and not isinstance(values["occurrences"], str | Path):
         return {}
     if not all(isinstance(c, str | Path) for c in values["covariates"]):
         return {}

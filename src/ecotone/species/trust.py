@@ -29,6 +29,8 @@ def area_of_applicability(estimator: Any, ready: Prepared, seed: int) -> AreaOfA
 
     Covariates are weighted by a single round of permutation importance, sites against background.
     """
+    if not ready.placed or not len(ready.background):
+        return None
     some = np.random.default_rng(seed).permutation(len(ready.background))[:WEIGHED]
     seen = np.random.default_rng(seed).permutation(len(ready.sites))[:WEIGHED]
     rows = np.concatenate([ready.sites[seen], ready.background[some]])
@@ -47,9 +49,9 @@ def area_of_applicability(estimator: Any, ready: Prepared, seed: int) -> AreaOfA
         return AreaOfApplicability.fit(
             ready.sites,
             folds,
-            ready.stack.names,
+            ready.covariates,
             importance=np.nanmean(mean, axis=1),
-            categorical=ready.stack.categorical,
+            categorical=tuple(ready.levels),
             seed=seed,
         )
     except InputError as error:
@@ -58,9 +60,10 @@ def area_of_applicability(estimator: Any, ready: Prepared, seed: int) -> AreaOfA
         return None
 
 
-def extrapolation(system: SpeciesSystem, picture: Picture) -> list[Evidence]:
-    """What lies outside the sampled conditions."""
-    similarity, decisive = system.sampled.similarity(picture.covariates)
+def extrapolation(system: SpeciesSystem, ready: Prepared, picture: Picture | None) -> list[Evidence]:
+    """What lies outside the sampled conditions; without a picture only how much of the reference does."""
+    cells = ready.reference if picture is None else picture.covariates
+    similarity, decisive = system.sampled.similarity(cells)
     outside = similarity < 0
     names = system.covariates
     shares = np.array([(outside & (decisive == p)).mean() for p in range(len(names))])
@@ -75,6 +78,8 @@ def extrapolation(system: SpeciesSystem, picture: Picture) -> list[Evidence]:
         details=tuple((names[p], f"{100 * shares[p]:.1f} % of cells are outside by this covariate") for p in order[:8]),
         note="Outside the sampled range the answer is a guess. `ecotone map --extrapolation` writes the layer.",
     )
+    if picture is None:
+        return [check]
     found: list[Evidence] = [
         check,
         Overlay(
@@ -100,7 +105,7 @@ def extrapolation(system: SpeciesSystem, picture: Picture) -> list[Evidence]:
     return found
 
 
-def background(system: SpeciesSystem, ready: Prepared, picture: Picture) -> list[Evidence]:
+def background(system: SpeciesSystem, ready: Prepared, picture: Picture | None) -> list[Evidence]:
     """Which background was used and what another would have given."""
     from ecotone.species.system import Variant
 
@@ -126,12 +131,13 @@ def background(system: SpeciesSystem, ready: Prepared, picture: Picture) -> list
             ),
         ),
     ]
-    if len(ready.species) < 2 and chosen.uniform_share == 1:
+    if (len(ready.species) < 2 and chosen.uniform_share == 1) or not len(ready.background):
         return found  # no other background is defined
+    cells = ready.reference if picture is None else picture.covariates
     other = 1.0 if chosen.uniform_share < 0.5 else 0.0
     variants = [Variant(seed=system.config.seed * 1000 + k, uniform_share=other) for k in range(2)]
-    instead = system.refit(ready, variants, label="the other background")(picture.covariates).mean(0)
-    used = system.estimator.calibration_.combine(system.estimator.log_relative(picture.covariates, unseen="baseline"))
+    instead = system.refit(ready, variants, label="the other background")(cells).mean(0)
+    used = system.estimator.calibration_.combine(system.estimator.log_relative(cells, unseen="baseline"))
     values = agreement(used, instead)
     name = "uniform" if other == 1.0 else "target-group"
     order = np.argsort(-np.asarray(ready.counts.sum(0)).ravel(), kind="stable")[:20]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ from ecotone.species.system import SpeciesSystem, Variant
 from ecotone.systems.deepmaxent.config import LIMITS, Config
 
 if TYPE_CHECKING:
+    from ecotone.data.site_store import SiteStore
     from ecotone.species.prepare import Prepared
     from ecotone.systems.deepmaxent.estimator import DeepMaxent
 
@@ -48,6 +50,10 @@ class DeepMaxentSystem(SpeciesSystem):
         from ecotone.systems.deepmaxent.estimator import DeepMaxent
 
         return DeepMaxent(**options)
+
+    def learn_store(self, estimator: DeepMaxent, store: SiteStore, folder: Path | None) -> None:
+        """Streams the store through training."""
+        estimator.fit_store(store, folder=folder, progress=self.progress)
 
     def refit(self, ready: Prepared, variants: Sequence[Variant], *, label: str) -> Callable[[Array], Array]:
         """Trains the variants as one stack of networks."""
