@@ -233,6 +233,10 @@ class ContractSuite:
         assert list(again.to_frame().itertuples(index=False)) == list(scores.to_frame().itertuples(index=False))
         assert list(again.rows) == list(scores.rows)
 
+    def test_tables_are_named_for_files(self, case: Case) -> None:
+        for name, table in case.fitted().tables().items():
+            assert re.fullmatch(r"[a-z-]+", name) and len(table) and len(set(table.columns)) == len(table.columns)
+
     # -------------------------------------------------------------------------------------------- maps
     def test_a_pixel_answers_for_itself(self, case: Case) -> None:
         """Order, company and number of pixels change no bit."""

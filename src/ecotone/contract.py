@@ -462,6 +462,10 @@ class System:
         """Says what the answers rest on."""
         raise NotImplementedError
 
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """File name -> table that belongs beside the evidence; none by default."""
+        return {}
+
     def evaluate(self, data: Any = None) -> Scores:
         """Scores the fitted system, with intervals and the split they come from."""
         raise NotImplementedError

@@ -149,6 +149,8 @@ def _going_on(folder: RunFolder) -> Iterator[None]:
 
 def score_and_explain(system: System, folder: RunFolder, *, quiet: bool) -> dict[str, float]:
     """Cross-validation and evidence; returns their timings."""
+    from ecotone.data.tables import write_table
+    from ecotone.files.atomic import make_folder
     from ecotone.files.evidence import save_evidence
 
     timings, start = {}, time.perf_counter()
@@ -165,6 +167,8 @@ def score_and_explain(system: System, folder: RunFolder, *, quiet: bool) -> dict
     timings["evaluate"] = time.perf_counter() - start
     start = time.perf_counter()
     save_evidence(folder.evidence_path, system.explain())
+    for name, table in system.tables().items():
+        write_table(table, make_folder(folder.tables_path) / f"{name}.csv")
     timings["explain"] = time.perf_counter() - start
     return timings
 

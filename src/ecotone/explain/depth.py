@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,11 +26,14 @@ from ecotone.explain.community import (
     turnover_evidence,
 )
 from ecotone.explain.interactions import interaction_evidence, interaction_strength, pair_surface
-from ecotone.explain.niche import niche_overlap
+from ecotone.explain.niche import Overlap, niche_overlap
 from ecotone.explain.niche_evidence import overlap_evidence
 from ecotone.explain.response import compare_species
 from ecotone.explain.sampling import condition_evidence, effort_along, effort_evidence, effort_surface
 from ecotone.explain.thresholds import Thresholds, species_thresholds, threshold_evidence
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = np.ndarray
 COMPARED = 6  # covariates with a plot of several species
@@ -234,7 +237,12 @@ def _effort(case: Case) -> list[Evidence]:
     return [*found, *condition_evidence(along, units=case.units, curves=2)]
 
 
-def _overlap(case: Case, seed: int) -> list[Evidence]:
+def case_overlap(case: Case, seed: int) -> tuple[Overlap, Array, str]:
+    """Overlap of the most recorded species over some cells of the map.
+
+    Returns:
+        The overlap, (s,) which species it holds, and over what it was computed.
+    """
     records = np.asarray(case.counts.sum(0)).ravel()
     some = np.sort(np.argsort(-records, kind="stable")[:OVERLAP_SPECIES])
     rng = np.random.default_rng(seed)
@@ -242,8 +250,29 @@ def _overlap(case: Case, seed: int) -> list[Evidence]:
     cells = np.sort(rng.choice(len(case.picture), size=count, replace=False))
     score = case.combine(case.members(case.picture[cells]))[:, some]
     found = niche_overlap(np.exp(score - score.max(0)))  # the scale of a species cancels
-    most = np.argsort(-records[some], kind="stable").tolist()
     where = f"over {count:,} cells of the map"
     if len(some) < len(case.species):
         where += f", between the {len(some)} most recorded species"
+    return found, some, where
+
+
+def _overlap(case: Case, seed: int) -> list[Evidence]:
+    found, some, where = case_overlap(case, seed)
+    records = np.asarray(case.counts.sum(0)).ravel()
+    most = np.argsort(-records[some], kind="stable").tolist()
     return overlap_evidence(found, [case.species[int(j)] for j in some], shown=most, where=where)
+
+
+def case_tables(case: Case, *, output: str = "cloglog", seed: int = 0) -> dict[str, pd.DataFrame]:
+    """What is a table rather than a picture: thresholds of all species, and the overlap of all pairs."""
+    import pandas as pd
+
+    found = {"thresholds": case_thresholds(case).to_frame(case.species, lambda t: case.scale(t, output))}
+    if len(case.species) > 1:
+        overlap, some, _ = case_overlap(case, seed)
+        a, b = np.triu_indices(len(some), 1)
+        names = np.array([case.species[int(j)] for j in some], dtype=object)
+        columns = {"schoener_d": overlap.d[a, b], "warren_i": overlap.i[a, b], "rank_correlation": overlap.rank[a, b]}
+        found["niche-overlap"] = pd.DataFrame({"species": names[a], "other": names[b], **columns})
+        found["niche-breadth"] = pd.DataFrame({"species": names, "breadth": overlap.breadth})
+    return found

@@ -59,6 +59,11 @@ class RunFolder:
         return self.path / "evidence"
 
     @property
+    def tables_path(self) -> Path:
+        """Folder of tables that belong beside the evidence."""
+        return self.path / "tables"
+
+    @property
     def report_path(self) -> Path:
         """The HTML page."""
         return self.path / "report.html"

@@ -37,7 +37,7 @@ def explain(system: SpeciesSystem, ready: Prepared, *, target: str | None, ask: 
         shown = [system.species.index(name) for name in ask.species]
     else:
         shown = sorted(np.argsort(-records, kind="stable")[:MAX_SPECIES].tolist())
-    picture = None if ready.stack is None else Picture(ready.stack)
+    picture = picture_of(ready)
     found: list[Evidence] = [] if picture is None else [_map(system, picture, shown, ask.output, ready)]
     curves = drivers.curves(system, ready, shown, ask.output)
     weighed, important = drivers.importance(system, ready, shown)
@@ -66,6 +66,11 @@ def _map(system: SpeciesSystem, picture: Picture, shown: list[int], output: str,
         exact=True,
         note="The model's answer on a thinned grid; `ecotone map` writes every cell. Blank cells lack a covariate.",
     )
+
+
+def picture_of(ready: Prepared) -> Picture | None:
+    """Some cells of the rasters of fit; None for sites from a store."""
+    return None if ready.stack is None else Picture(ready.stack)
 
 
 def case_of(system: SpeciesSystem, ready: Prepared, picture: Picture | None, importance: Array | None = None) -> Case:

@@ -24,6 +24,8 @@ from ecotone.files.fingerprint import cache_key
 from ecotone.species.options import Ask, Inputs, Query
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ecotone.data.site_store import SiteStore
     from ecotone.species.estimator import SpeciesEstimator
     from ecotone.species.prepare import Prepared
@@ -368,6 +370,14 @@ class SpeciesSystem(System):
         if target is not None:
             self.species_index([target])
         return evidence.explain(self, ready, target=target, ask=Ask.parse(ask))
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Thresholds of all species, overlap of all pairs, breadths."""
+        from ecotone.explain.depth import case_tables
+        from ecotone.species import evidence
+
+        ready = self.training_data()
+        return case_tables(evidence.case_of(self, ready, evidence.picture_of(ready)), seed=self.config.seed)
 
     def evaluate(self, data: Any = None) -> Scores:
         """Scores the model.

@@ -12,6 +12,8 @@ from ecotone.species.system import SpeciesSystem, Variant
 from ecotone.systems.maxent.config import LIMITS, Config
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ecotone.species.prepare import Prepared
     from ecotone.systems.maxent.estimator import Maxent
 
@@ -112,6 +114,14 @@ class MaxentSystem(SpeciesSystem):
             exact=True,
             note="What each feature adds to the log of suitability from its smallest to its largest training value.",
         )
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Also the coefficients and the certificate of every species."""
+        return {
+            **super().tables(),
+            "coefficients": self.estimator.coefficients(),
+            "convergence": self.estimator.convergence(),
+        }
 
     def card_lines(self) -> list[str]:
         """Papers, and the recipe in a line."""
