@@ -26,6 +26,7 @@ from ecotone.data import raster_grid
 from ecotone.data.raster_align import Alignment, Places, read_aligned
 from ecotone.data.raster_find import check_unique, find_rasters, match, pick, rename
 from ecotone.data.raster_grid import Window, cell_keys, cell_of, crs_wkt, row_areas, to_crs
+from ecotone.data.raster_layers import Layers, read_layers
 from ecotone.data.raster_source import Source, describe
 from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
 from ecotone.files.fingerprint import cache_key, hash_files
@@ -201,6 +202,14 @@ class RasterStack:
             values[i], present = read_aligned(source, places[source.grid])
             valid &= present
         return values, valid
+
+    def layers(self, window: tuple[int, int, int, int]) -> Layers:
+        """Covariates of a window in their stored types; for maps, where `read` would be waste."""
+        return read_layers(self.sources, self._alignments, Window(*window))
+
+    def on_cells(self, source: Source) -> bool:
+        """Whether the cells of a source are those of the template, so that it is copied rather than interpolated."""
+        return self._alignments[source.grid].shift is not None
 
     def sample(self, x: np.ndarray, y: np.ndarray, crs: str | int | None = None) -> Samples:
         """Covariates of the cells that contain the points; the same numbers as `read` gives there.
