@@ -21,7 +21,7 @@ from ecotone.errors import UsageError
 from ecotone.files.model_folder import model_hash
 from ecotone.mapping import memory
 from ecotone.mapping.answer import CALL_ROWS, MIN_CALL_ROWS, MapJob, answer, ask, groupable, read_window
-from ecotone.mapping.cog import predicted
+from ecotone.mapping.cog import LEVEL, predicted
 from ecotone.mapping.inputs import job_parts, read_files, stamps, tell_aligned
 from ecotone.mapping.plan import (
     MIN_CACHE,
@@ -301,7 +301,7 @@ def _packing_seconds(layers: Sequence[Array]) -> tuple[float, int]:
     start, size = time.perf_counter(), 0
     for layer in layers:
         part = np.ascontiguousarray(layer[0][: max(1, (1 << 18) // layer.shape[2])])
-        zlib.compress(predicted(part).tobytes(), 4)
+        zlib.compress(predicted(part).tobytes(), LEVEL)
         size += part.nbytes
     return time.perf_counter() - start, size
 
