@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from ecotone.cli.common import need_out, open_run, read_options, show_help, spli
 from ecotone.cli.options import RunOptions, read
 from ecotone.cli.screen import say
 from ecotone.contract import Options
-from ecotone.errors import EcotoneError, EcotoneWarning, UsageError
+from ecotone.errors import EcotoneError, EcotoneWarning, InterruptedRunError, UsageError
 
 USAGE = "ecotone map RUN [--covariates RASTERS] --out MAP.tif"
 TITLES = {
@@ -179,11 +182,30 @@ def _note(run: Any, titled: list[tuple[Path, str]]) -> None:
     if not run.record_path.is_file():
         return
     try:
-        for path, title in titled:
-            run.add_map(path, title)
+        with _briefly(run):
+            for path, title in titled:
+                run.add_map(path, title)
     except EcotoneError as error:
         what = f"the report will not show the maps: {error.what}"
         warnings.warn(EcotoneWarning(error.code, error.where, what, error.fix), stacklevel=2)
+
+
+@contextmanager
+def _briefly(run: Any) -> Iterator[None]:
+    """The lock of the run; another map that is noted at this moment is waited for."""
+    for patience in (0.1, 0.3, 1.0, 0.0):
+        lock = run.lock()
+        try:
+            lock.__enter__()
+            break
+        except InterruptedRunError:
+            if not patience:
+                raise
+            time.sleep(patience)
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
 
 
 def _overlap(one: Any, other: Any) -> bool:

@@ -68,12 +68,25 @@ def worker_count(client: Any) -> int:
 
     Raises:
         InterruptedRunError: ST106 when there is no worker within ten seconds.
+        MissingDependencyError: MD101 when a worker lacks this package.
+        IntegrityError: IN104 when one has another version of it.
     """
     try:
         client.wait_for_workers(1, timeout=CONNECT_S)
     except (TimeoutError, OSError):
         where, fix = client.scheduler.address, "start workers and run the same command again"
         raise InterruptedRunError("ST106", where, "the cluster has no workers", fix) from None
+    from importlib.metadata import version
+
+    # what a worker cannot import would break its connection without a word of why
+    found = client.run(version, "ecotone", on_error="return")
+    for address, told in found.items():
+        if isinstance(told, BaseException):
+            where, fix = f"worker {address}", "install the same ecotone on every worker"
+            raise MissingDependencyError("MD101", where, f"has no ecotone ({_short(told)})", fix)
+    if len({*found.values(), version("ecotone")}) > 1:
+        what = f"they have ecotone {', '.join(sorted({*found.values()}))}, here is {version('ecotone')}"
+        raise IntegrityError("IN104", "workers", what, "install the same version everywhere")
     return max(1, sum(client.nthreads().values()))
 
 
@@ -110,7 +123,8 @@ def run_cluster(
         running[future] = task
         return future
 
-    queue = as_completed([f for f in (submit() for _ in range(_AHEAD * workers)) if f is not None])
+    first = [f for f in (submit() for _ in range(_AHEAD * workers)) if f is not None]
+    queue = as_completed(first, loop=client.loop)
     try:
         for future in queue:
             index, window = running.pop(future)
