@@ -6,6 +6,7 @@ formulas.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import threading
@@ -100,6 +101,12 @@ def added(work: Callable[[], Result]) -> tuple[Result, int | None]:
     after = peak() or 0
     # the kernel's own peak is exact, but tells nothing when memory was higher before
     return result, (after if after > high else max(seen[0], resident() or 0)) - before
+
+
+def give_back() -> None:
+    """Returns freed memory to the system, where the C library would keep it for later."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status(key: str) -> int | None:

@@ -139,7 +139,7 @@ class Costs:
             return self.base + _RESERVE + max(self.workers * (self.base + one), self.packing)
         else:
             here = one
-        return self.base + max(here, self.packing + MIN_CACHE)
+        return self.base + max(here, self.packing + _RESERVE)
 
     def per_worker(self, layout: Layout) -> int:
         """Bytes of one process of a cluster."""

@@ -172,16 +172,11 @@ def make_plan(
     with quiet_gdal():
         blocks = Blocks.of(job.stacks())
         rows, place = _sample(job, blocks)
-    bands = len(job.products[0].bands)
-    groups = [0]
-    if groupable(ready.system, job.products):
-        groups += [g for g in (bands // 4, bands // 16, bands // 64) if g >= 1]
-        if MIN_CALL_ROWS * bands * 8 > budget // 4:
-            groups = groups[1:] or groups
+    groups = _groups(ready, rows, budget)
     layout = None
     costs = None
     for i, group in enumerate(groups):
-        costs = _costs(ready, blocks, rows, group, workers=workers, remote=remote)
+        costs = _costs(ready, blocks, rows, group, budget, workers=workers, remote=remote)
         layout = _fitting(costs, stored, budget)
         if layout is None:
             try:
@@ -199,9 +194,25 @@ def make_plan(
     return replace(plan, seconds=_seconds(ready, plan, place)) if timed else plan
 
 
+def _groups(ready: Prepared, rows: Array | None, budget: int) -> list[int]:
+    """Bands per call to consider, from many to few, 0 for all: those that may fit, judged by a small group."""
+    bands = len(ready.job.products[0].bands)
+    if not groupable(ready.system, ready.job.products):
+        return [0]
+    sizes = [bands, *sorted({max(1, bands // n) for n in (4, 16, 64)} - {bands}, reverse=True)]
+    extra = None
+    if rows is not None:
+        some = np.resize(rows, (MIN_CALL_ROWS, rows.shape[1]))
+        _, extra = memory.added(lambda: ask(ready.job, ready.system, some, slice(0, sizes[-1])))
+    each = max(extra or 0, MIN_CALL_ROWS * 16 * sizes[-1]) / sizes[-1]
+    fitting = [n for n in sizes if (memory.resident() or 0) + each * n <= 0.9 * budget] or sizes[-1:]
+    return [0 if n == bands else n for n in fitting]
+
+
 def _costs(
-    ready: Prepared, blocks: Blocks, rows: Array | None, group: int, *, workers: int, remote: bool
+    ready: Prepared, blocks: Blocks, rows: Array | None, group: int, budget: int, *, workers: int, remote: bool
 ) -> Costs:
+    """Measures a call of the system; larger calls only where they cannot exceed the budget."""
     job, grid = ready.job, ready.job.stack.grid
     bands = slice(0, group or len(job.products[0].bands))
     widths = sum(len(p.bands) for p in job.products)
@@ -209,6 +220,8 @@ def _costs(
     call: dict[tuple[int, int], int] = {}
     for wanted in (MIN_CALL_ROWS, CALL_ROWS):
         extra = None
+        if call and (memory.resident() or 0) + call[MIN_CALL_ROWS, group] * wanted // MIN_CALL_ROWS > budget:
+            break
         if rows is not None:
             some = np.resize(rows, (min(wanted, grid.height * grid.width), rows.shape[1]))
             if not call:
@@ -216,6 +229,7 @@ def _costs(
             _, extra = memory.added(lambda some=some: ask(job, ready.system, some, bands))
         plain = wanted * 8 * (2 * covariates + 2 * (bands.stop if group else widths))
         call[wanted, group] = max(extra if extra is not None else 2 * plain, plain // 2)
+    memory.give_back()
     base = memory.resident()
     return Costs(
         base=base if base is not None else 500 << 20,

@@ -145,6 +145,7 @@ def make_map(
                 fix = "check overlap and nodata values with `ecotone doctor` on the same files"
                 raise InputError("RA304", "rasters", "no pixel is valid in all of them, the map would be empty", fix)
             files = [ProductFile(work, out, raw, i, plan.grid, ready.tags) for i in range(len(raw.products))]
+            memory_.give_back()
             with quiet_gdal(GDAL_CACHEMAX=8 << 20):
                 _pack(files, raw, enabled=progress is True, label=out.name)
             ready.job.check_stamps()
