@@ -35,13 +35,24 @@ def stack(tmp_path):
     made = [
         write(tmp_path / "plain.tif", holed, here, nodata=-9999),
         write(tmp_path / "three.tif", rng.integers(0, 9, (3, 40, 50)).astype(np.int16), here, nodata=0),
-        write(tmp_path / "scaled.tif", rng.integers(0, 9, (40, 50)).astype(np.uint8), here, nodata=8, scales=0.1, offsets=3),
+        write(
+            tmp_path / "scaled.tif",
+            rng.integers(0, 9, (40, 50)).astype(np.uint8),
+            here,
+            nodata=8,
+            scales=0.1,
+            offsets=3,
+        ),
         write(tmp_path / "up.tif", rng.normal(size=(40, 50)), Affine(0.1, 0, 0, 0, 0.1, 6)),
         write(tmp_path / "east.tif", rng.normal(size=(40, 50)), Affine(-0.1, 0, 5, 0, -0.1, 10)),
         write(tmp_path / "larger.tif", rng.normal(size=(60, 70)).astype(np.float32), from_origin(-0.5, 10.5, 0.1, 0.1)),
         write(tmp_path / "smaller.tif", rng.normal(size=(30, 30)).astype(np.float32), from_origin(1, 9, 0.1, 0.1)),
-        write(tmp_path / "coarse.tif", rng.normal(size=(9, 9)).astype(np.float32), from_origin(-1, 11, 0.8, 0.8), nodata=1),
-        write(tmp_path / "metres.tif", rng.normal(size=(60, 60)), from_origin(-1e5, 1.3e6, 1.3e4, 1.3e4), crs="EPSG:3857"),
+        write(
+            tmp_path / "coarse.tif", rng.normal(size=(9, 9)).astype(np.float32), from_origin(-1, 11, 0.8, 0.8), nodata=1
+        ),
+        write(
+            tmp_path / "metres.tif", rng.normal(size=(60, 60)), from_origin(-1e5, 1.3e6, 1.3e4, 1.3e4), crs="EPSG:3857"
+        ),
     ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

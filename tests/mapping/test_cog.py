@@ -72,7 +72,7 @@ def plainly(part, nodata, how):
     height, width = -(-part.shape[0] // 2), -(-part.shape[1] // 2)
     found = np.full((height, width), nodata, dtype=part.dtype)
     for r, c in itertools.product(range(height), range(width)):
-        four = [v for v in part[2 * r : 2 * r + 2, 2 * c : 2 * c + 2].ravel().tolist()]
+        four = part[2 * r : 2 * r + 2, 2 * c : 2 * c + 2].ravel().tolist()
         some = [v for v in four if v == v and v != nodata]
         if how == "nearest":
             found[r, c] = four[0]

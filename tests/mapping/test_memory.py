@@ -73,7 +73,9 @@ def test_windows_stay_within_pixels_and_budget(seed):
     found = shape(blocks, grid(high, wide), pixels, 8 << 20)
     assert 1 <= found[0] <= high and 1 <= found[1] <= wide and found[0] * found[1] <= pixels
     calls = {(4096, 0): 20 << 20, (16384, 0): 80 << 20}
-    costs = Costs(100 << 20, calls, blocks, int(rng.integers(1, 10_000)), 100, 30 << 20, workers=int(rng.integers(0, 3)))
+    costs = Costs(
+        100 << 20, calls, blocks, int(rng.integers(1, 10_000)), 100, 30 << 20, workers=int(rng.integers(0, 3))
+    )
     for budget in (150 << 20, 300 << 20, 2 << 30):
         try:
             layout = choose(costs, budget, grid(high, wide))
@@ -137,7 +139,9 @@ def test_many_bands_in_groups(tmp_path, pair, toys, monkeypatch):
     monkeypatch.setattr(system, "window_group", lambda rows, bands: (seen.append(bands), inner(rows, bands))[1])
     budget = memory.resident() + (80 << 20)
     few = make_map(system, stack, tmp_path / "few.tif", memory=budget, progress=False, tell=plans.append)
-    assert plans[0].layout.group in (80, 20, 5) and f"{plans[0].layout.group} bands at a time" in "".join(plans[0].lines())
+    assert plans[0].layout.group in (80, 20, 5) and f"{plans[0].layout.group} bands at a time" in "".join(
+        plans[0].lines()
+    )
     assert {b.stop - b.start for b in seen[-4:]} == {plans[0].layout.group}
     assert [f.read_bytes() for f in few] == [f.read_bytes() for f in whole]
     with rasterio.open(few[0]) as source:

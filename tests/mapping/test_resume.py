@@ -261,7 +261,7 @@ def test_a_raster_that_changes_or_vanishes_stops_the_map(tmp_path, stack, pair, 
     with pytest.raises(IntegrityError) as caught:
         make_map(toys.Sum(), RasterStack.open(pair), out, window=30, tags=TAGS, progress=change)
     assert caught.value.code == "IN104" and "b.tif: changed" in str(caught.value)
-    told, files, said = finished(toys.Sum(), RasterStack.open(pair), out)
+    told, _, said = finished(toys.Sum(), RasterStack.open(pair), out)
     assert len(told) == 9 and [w.code for w in said] == ["ST105"] and "b.tif" in str(said[0])
 
 

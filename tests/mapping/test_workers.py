@@ -51,7 +51,11 @@ def test_a_window_that_brings_down_every_worker_stops_the_map(tmp_path, stack, t
     out = tmp_path / "m.tif"
     with pytest.raises(InterruptedRunError) as caught:
         make_map(toys.Sum(die=True), stack, out, window=30, workers=2, tags=TAGS, progress=False)
-    assert caught.value.code == "ST106" and caught.value.exit_status == 6 and "finished windows are kept" in str(caught.value)
+    assert (
+        caught.value.code == "ST106"
+        and caught.value.exit_status == 6
+        and "finished windows are kept" in str(caught.value)
+    )
     assert not out.exists()
 
 
@@ -110,7 +114,9 @@ def test_a_cluster_changes_no_byte(tmp_path, stack, toys, scheduler):
 
 def test_a_cluster_that_loses_its_workers(tmp_path, stack, toys, scheduler):
     with pytest.raises(InterruptedRunError) as caught:
-        make_map(toys.Sum(die=True), stack, tmp_path / "m.tif", window=30, scheduler=scheduler, tags=TAGS, progress=False)
+        make_map(
+            toys.Sum(die=True), stack, tmp_path / "m.tif", window=30, scheduler=scheduler, tags=TAGS, progress=False
+        )
     assert caught.value.code == "ST106" and "\n" not in str(caught.value)
     with pytest.raises(InputError) as caught:
         stack.sources[0].path.rename(tmp_path / "x")

@@ -214,7 +214,18 @@ def continent(given: Files, model: Path, folder: Path, options: Options, *, prog
     made.mkdir()
     sources = [write_vrt(path, made, options.continent) for path in given.rasters]
     out = folder / "continent.tif"
-    words = ["map", model, "--covariates", *sources, "--allow-vrt", "--no-extras", "--memory", options.memory, "--out", out]
+    words = [
+        "map",
+        model,
+        "--covariates",
+        *sources,
+        "--allow-vrt",
+        "--no-extras",
+        "--memory",
+        options.memory,
+        "--out",
+        out,
+    ]
     words += ["--workers", options.workers] if options.workers > 1 else []
     env = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
     start = time.perf_counter()

@@ -62,7 +62,7 @@ def _is_raster(asset: Mapping[str, Any]) -> bool:
     if isinstance(roles, list) and _NOT_DATA & {str(r).lower() for r in roles} and "data" not in roles:
         return False
     kind, href = str(asset.get("type", "")).lower(), str(asset.get("href", ""))
-    return kind.startswith(_TYPES) or (not kind and Path(href.split("?")[0]).suffix.lower() in ENDINGS)
+    return kind.startswith(_TYPES) or (not kind and Path(href.split("?", maxsplit=1)[0]).suffix.lower() in ENDINGS)
 
 
 def _sources(item: Path, key: str, asset: Mapping[str, Any], assume_crs: str | int | None) -> list[Source]:
@@ -82,7 +82,9 @@ def _local(item: Path, key: str, href: Any) -> Path:
     if not isinstance(href, str) or not href or len(href) > 1024 or "\0" in href:
         raise _refused(where, "has no usable href", "give a relative path")
     if re.match(r"^[A-Za-z][A-Za-z0-9+.-]*:", href) or href.startswith("//"):
-        raise _refused(where, f"lies on the network or elsewhere ({href[:80]})", "download it and make its href relative")
+        raise _refused(
+            where, f"lies on the network or elsewhere ({href[:80]})", "download it and make its href relative"
+        )
     tricks = href.startswith(("/", "\\", "~")) or "\\" in href or "?" in href or "#" in href
     if tricks or ".." in href.lower().replace("%2e", ".").replace("%2f", "/").split("/"):
         fix = "put the file beside the item and make its href relative"

@@ -5,7 +5,6 @@ Letters: N valid pixels, P covariates, h, w rows and columns of the window.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +89,7 @@ class MapJob:
         """
         for path, stamp in self.watched:
             try:
-                info = os.stat(path)
+                info = Path(path).stat()
             except OSError:
                 fix = "put it back and run the same command again, finished windows are kept"
                 raise InputError("IO101", path, "vanished while it was being mapped", fix) from None
@@ -163,9 +162,7 @@ def put(product: MapProduct, layer: Array, where: slice | Array, found: Array, b
         layer[first + band, where] = found[:, band]
 
 
-def _compare(
-    job: MapJob, system: Maps, then: Layers, now: Layers, layers: Sequence[Array], bands: slice
-) -> None:
+def _compare(job: MapJob, system: Maps, then: Layers, now: Layers, layers: Sequence[Array], bands: slice) -> None:
     """The difference of the main product, and what else changed, where both are valid."""
     both = np.flatnonzero(now.valid & then.valid)
     main, difference = job.products[0], job.products[job.own]

@@ -46,11 +46,11 @@ def connected(address: str) -> Iterator[Any]:
     except ImportError:
         fix = "install it: pip install 'ecotone[cluster]'"
         raise MissingDependencyError("MD101", "--scheduler", "dask.distributed is not installed", fix) from None
-    import dask
+    from dask import config as dask_config
 
     try:
         # nobody is asked for a dashboard, and messages of the event loop stay out of the way
-        with dask.config.set({"distributed.comm.retry.count": 0, "distributed.logging.distributed": "critical"}):
+        with dask_config.set({"distributed.comm.retry.count": 0, "distributed.logging.distributed": "critical"}):
             client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, TimeoutError) as error:
         fix = "check the address and that the scheduler runs; finished windows are kept"
@@ -91,7 +91,15 @@ def worker_count(client: Any) -> int:
 
 
 def run_cluster(
-    job: MapJob, tasks: Sequence[Task], layers: OpenLayers, note: Note, *, client: Any, workers: int, cache: int, key: str
+    job: MapJob,
+    tasks: Sequence[Task],
+    layers: OpenLayers,
+    note: Note,
+    *,
+    client: Any,
+    workers: int,
+    cache: int,
+    key: str,
 ) -> None:
     """Does the windows on a cluster.
 

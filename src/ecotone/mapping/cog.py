@@ -11,6 +11,7 @@ header). Letters: h, w rows and columns of a level.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -18,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +56,7 @@ class Level:
         rows = min(rows, self.height - row)
         found = np.empty((rows, self.width), dtype=dtype)
         start = ((band * self.height + row) * self.width) * dtype.itemsize
-        _read_full(handle, memoryview(found).cast("B"), start)
+        read_full(handle, found, start)
         return found
 
 
@@ -104,7 +106,7 @@ def write_cog(
     for i, (height, width) in enumerate(overview_sizes(full.height, full.width), start=1):
         levels.append(Level(out.with_name(f"{out.name}.level{i}"), height, width))
     try:
-        for fine, coarse in zip(levels[:-1], levels[1:], strict=True):
+        for fine, coarse in pairwise(levels):
             _reduce_level(fine, coarse, bands, kind, nodata, reduce)
         _write(out, levels, read_tags(template), bands, kind, nodata, tell)
     finally:
@@ -152,7 +154,13 @@ def reduced(part: np.ndarray, nodata: float, how: str) -> np.ndarray:
 
 # ------------------------------------------------------------------------------------------------ file
 def _write(
-    out: Path, levels: Sequence[Level], tags: Tags, bands: int, kind: np.dtype, nodata: float, tell: Callable[[int], None]
+    out: Path,
+    levels: Sequence[Level],
+    tags: Tags,
+    bands: int,
+    kind: np.dtype,
+    nodata: float,
+    tell: Callable[[int], None],
 ) -> None:
     big = sum(level.height * level.width for level in levels) * bands * kind.itemsize > _CLASSIC_MAX
     blocks = [-(-level.height // BLOCK) * -(-level.width // BLOCK) * bands for level in levels]
@@ -217,9 +225,7 @@ def predicted(block: np.ndarray) -> np.ndarray:
     return found
 
 
-def _head(
-    tables: Sequence[Tags], offsets: Sequence[np.ndarray], lengths: Sequence[np.ndarray], *, big: bool
-) -> bytes:
+def _head(tables: Sequence[Tags], offsets: Sequence[np.ndarray], lengths: Sequence[np.ndarray], *, big: bool) -> bytes:
     """Header, structural metadata and all directories; the same length whatever the numbers in `offsets`."""
     word, count_word, entry_size = ("<Q", "<Q", 20) if big else ("<I", "<H", 12)
     inline = 8 if big else 4
@@ -279,10 +285,15 @@ def read_tags(path: Path) -> Tags:
     return found
 
 
-def _read_full(handle: int, buffer: memoryview, start: int) -> None:
-    done = 0
+def read_full(handle: int, array: np.ndarray, start: int) -> None:
+    """Fills a contiguous array from a file, starting at a byte.
+
+    Raises:
+        OSError: When the file is shorter.
+    """
+    done, buffer = 0, memoryview(array.data).cast("B")
     while done < len(buffer):
         got = os.preadv(handle, [buffer[done:]], start + done)
         if got == 0:
-            raise OSError(5, "a raw layer is shorter than its map")
+            raise OSError(errno.EIO, "a raw layer is shorter than its map")
         done += got

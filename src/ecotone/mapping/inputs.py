@@ -8,7 +8,6 @@ nested VRTs included. Statistics and overviews beside a raster do not.
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -72,7 +71,7 @@ def stamps(files: Sequence[Path]) -> tuple[tuple[str, Stamp], ...]:
     found = []
     for path in files:
         try:
-            info = os.stat(path)
+            info = Path(path).stat()
         except OSError:
             raise InputError("IO101", path, "not found", "check the path") from None
         found.append((str(path), (info.st_size, info.st_mtime_ns)))
@@ -81,7 +80,7 @@ def stamps(files: Sequence[Path]) -> tuple[tuple[str, Stamp], ...]:
 
 def file_mark(path: str | Path) -> str:
     """What a file's content is known by, hexadecimal: all of a small one, size, time and samples of a large one."""
-    info = os.stat(path)
+    info = Path(path).stat()
     if info.st_size <= WHOLE_BYTES:
         return hash_file(path)[:32]
     digest = hashlib.sha256(f"{info.st_size} {info.st_mtime_ns}".encode())

@@ -18,7 +18,7 @@ import numpy as np
 from ecotone.abilities import MapProduct
 from ecotone.contract import Grid
 from ecotone.data.raster_grid import Window
-from ecotone.mapping.cog import Level
+from ecotone.mapping.cog import Level, read_full
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,7 @@ class RawLayers:
 
     def on_disk(self) -> int:
         """Bytes the files take on disk by now."""
-        return sum(
-            512 * self.path(i).stat().st_blocks for i in range(len(self.products)) if self.path(i).exists()
-        )
+        return sum(512 * self.path(i).stat().st_blocks for i in range(len(self.products)) if self.path(i).exists())
 
     @contextmanager
     def opened(self) -> Iterator[OpenLayers]:
@@ -96,7 +94,7 @@ class OpenLayers:
         for i, (handle, layer) in enumerate(zip(self.handles, layers, strict=True)):
             data = np.ascontiguousarray(layer, dtype=self._type(i))
             for start, part in zip(self._starts(i, window), self._parts(data, window), strict=True):
-                _write_full(handle, memoryview(part).cast("B"), start)
+                _write_full(handle, memoryview(part.data).cast("B"), start)
         return checksum(layers)
 
     def read(self, window: Window, product: int) -> np.ndarray:
@@ -109,13 +107,7 @@ class OpenLayers:
             (len(self.raw.products[product].bands), window.height, window.width), dtype=self._type(product)
         )
         for start, part in zip(self._starts(product, window), self._parts(found, window), strict=True):
-            buffer = memoryview(part).cast("B")
-            done = 0
-            while done < len(buffer):
-                got = os.preadv(self.handles[product], [buffer[done:]], start + done)
-                if got == 0:
-                    raise OSError(5, "shorter than the map")
-                done += got
+            read_full(self.handles[product], part, start)
         return found
 
     def checksum(self, window: Window) -> int:
@@ -151,7 +143,7 @@ def checksum(layers: Sequence[np.ndarray]) -> int:
     """A number that changes with any byte of the layers."""
     found = 0
     for layer in layers:
-        found = zlib.crc32(memoryview(np.ascontiguousarray(layer)).cast("B"), found)
+        found = zlib.crc32(np.ascontiguousarray(layer).reshape(-1).view(np.uint8).data, found)
     return found
 
 

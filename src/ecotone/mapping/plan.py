@@ -205,7 +205,13 @@ class Plan:
 
 
 def choose(
-    costs: Costs, budget: int, grid: Grid, *, window: int | None = None, group_sizes: Sequence[int] = (0,), pixels: int = TARGET_PIXELS
+    costs: Costs,
+    budget: int,
+    grid: Grid,
+    *,
+    window: int | None = None,
+    group_sizes: Sequence[int] = (0,),
+    pixels: int = TARGET_PIXELS,
 ) -> Layout:
     """The largest windows within the budget, up to `TARGET_PIXELS`; bands in groups only when nothing else helps.
 
@@ -228,7 +234,9 @@ def choose(
             for call in (CALL_ROWS, MIN_CALL_ROWS):
                 if (call, group) not in costs.call:
                     continue
-                for layout in _shapes(costs.blocks, grid, window or pixels, call, group, cache, square=window is not None):
+                for layout in _shapes(
+                    costs.blocks, grid, window or pixels, call, group, cache, square=window is not None
+                ):
                     total = costs.total(layout)
                     if total <= budget:
                         return layout

@@ -184,7 +184,7 @@ def make_plan(
                 pixels = max(MIN_PIXELS, min(TARGET_PIXELS, each))
                 layout = choose(costs, budget, grid, window=window, group_sizes=(group,), pixels=pixels)
             except UsageError:
-                if i + 1 == len(groups) or window is not None and window < 1:
+                if i + 1 == len(groups) or (window is not None and window < 1):
                     raise
         if layout is not None:
             break
@@ -267,9 +267,7 @@ def _sample(job: MapJob, blocks: Blocks) -> tuple[Array | None, Window]:
     found: list[Array] = []
     best: tuple[int, Window] | None = None
     for row, col in _spread(down, across):
-        window = Window(
-            row * high, col * wide, min(high, grid.height - row * high), min(wide, grid.width - col * wide)
-        )
+        window = Window(row * high, col * wide, min(high, grid.height - row * high), min(wide, grid.width - col * wide))
         layers = job.stack.layers(window)
         if layers.count:
             found.append(layers.rows(layers.at(0, min(layers.count, CALL_ROWS))))

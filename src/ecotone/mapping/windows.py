@@ -106,7 +106,9 @@ def make_map(
     """
     out = _checked(out, window, workers)
     limit = _budget(memory)
-    ready = prepare(system, stack, ask=ask, baseline=baseline, tags=tags, folder=None if folder is None else Path(folder))
+    ready = prepare(
+        system, stack, ask=ask, baseline=baseline, tags=tags, folder=None if folder is None else Path(folder)
+    )
     with work_folder(out) as work, ExitStack() as opened:
         client, count = None, workers if workers > 1 else 0
         if scheduler is not None:
@@ -180,7 +182,9 @@ def plan_map(
     """
     out = _checked(out, window, workers)
     limit = _budget(memory)
-    ready = prepare(system, stack, ask=ask, baseline=baseline, tags=tags, folder=None if folder is None else Path(folder))
+    ready = prepare(
+        system, stack, ask=ask, baseline=baseline, tags=tags, folder=None if folder is None else Path(folder)
+    )
     count = workers if workers > 1 else 0
     if scheduler is not None:
         with cluster.connected(scheduler) as client:
@@ -319,4 +323,3 @@ def _told(progress: Progress, total: int, before: int, label: str) -> Iterator[C
         with shown_progress(total, f"{label}, windows", enabled=progress) as bar:
             bar.skip(before)
             yield bar.advance
-
