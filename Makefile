@@ -63,6 +63,8 @@ bench: $(VENV)/all.stamp
 	$(BIN)/ecotone bench archipelago --csv benchmarks/results/archipelago.csv
 	$(BIN)/ecotone bench nceas --csv benchmarks/results/nceas.csv
 	$(BIN)/ecotone bench speed --csv benchmarks/results/speed.csv
+	$(BIN)/ecotone bench maps --csv benchmarks/results/maps.csv
+	$(BIN)/python benchmarks/kill_map.py --csv benchmarks/results/kill_map.csv
 	$(BIN)/python docs/generate.py
 
 clean:

@@ -27,7 +27,7 @@ from rasterio.transform import from_origin
 from ecotone.abilities import CovariateSpec, MapProduct
 from ecotone.data.rasters import RasterStack
 
-SIZE, WINDOW, BANDS = 900, 60, 3
+WINDOW, BANDS = 60, 3
 
 
 class Waves:
@@ -49,15 +49,15 @@ class Waves:
         return np.outer(total, np.arange(1, BANDS + 1)).astype(np.float32), (total > 0).astype(np.uint8)[:, None]
 
 
-def write_rasters(folder: Path, seed: int) -> list[Path]:
+def write_rasters(folder: Path, seed: int, size: int) -> list[Path]:
     """Three rasters with holes."""
     rng, paths = np.random.default_rng(seed), []
     for i in range(3):
-        values = rng.normal(size=(SIZE, SIZE)).astype(np.float32)
-        values[rng.random((SIZE, SIZE)) < 0.1] = -9999
+        values = rng.normal(size=(size, size)).astype(np.float32)
+        values[rng.random((size, size)) < 0.1] = -9999
         paths.append(folder / f"c{i}.tif")
         with rasterio.open(
-            paths[-1], "w", driver="GTiff", height=SIZE, width=SIZE, count=1, dtype="float32", crs="EPSG:4326",
+            paths[-1], "w", driver="GTiff", height=size, width=size, count=1, dtype="float32", crs="EPSG:4326",
             transform=from_origin(0, 10, 0.001, 0.001), nodata=-9999, tiled=True, blockxsize=256, blockysize=256,
         ) as out:  # fmt: skip
             out.write(values, 1)
@@ -95,12 +95,12 @@ def finished_windows(out: Path) -> set[int]:
     return set(Journal(out.with_name(f".{out.name}.work") / "journal.txt").done)
 
 
-def kill_matrix(folder: Path, kills: int, seed: int) -> dict[str, object]:
+def kill_matrix(folder: Path, kills: int, seed: int, size: int) -> dict[str, object]:
     """Kills, restarts, counts."""
     from ecotone.mapping.journal import Journal
 
     rng = random.Random(seed)
-    write_rasters(folder, seed)
+    write_rasters(folder, seed, size)
     clean, out = folder / "clean.tif", folder / "map.tif"
     began = time.perf_counter()
     child = start(folder, clean)
@@ -108,7 +108,7 @@ def kill_matrix(folder: Path, kills: int, seed: int) -> dict[str, object]:
     whole_s = time.perf_counter() - began
     if child.returncode:
         raise SystemExit(f"the clean run failed: {said}")
-    windows = (-(-SIZE // WINDOW)) ** 2
+    windows = (-(-size // WINDOW)) ** 2
     killed = rounds = shrunk = twice = lost = differ = remains = resumed = 0
     while killed < kills:
         rounds += 1
@@ -139,7 +139,7 @@ def kill_matrix(folder: Path, kills: int, seed: int) -> dict[str, object]:
             differ += one.read_bytes() != other.read_bytes()
         remains += len(list(folder.glob(".map*")))
     return {
-        "kills": killed, "seed": seed, "maps": rounds, "windows": windows, "kills_with_windows_done": resumed,
+        "kills": killed, "seed": seed, "size": size, "maps": rounds, "windows": windows, "kills_with_windows_done": resumed,
         "windows_lost": lost + shrunk, "windows_twice": twice, "files_that_differ": differ, "remains": remains,
         "clean_run_s": round(whole_s, 2),
     }  # fmt: skip
@@ -149,6 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Kills a map at random moments and counts what is lost.")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--size", type=int, default=900, help="rows and columns of the map")
     parser.add_argument("--csv", type=Path)
     parser.add_argument("--child", nargs=2)
     given = parser.parse_args()
@@ -156,7 +157,7 @@ def main() -> None:
         one_map(*map(Path, given.child))
         return
     with tempfile.TemporaryDirectory(prefix="ecotone-kill-") as folder:
-        row = kill_matrix(Path(folder), given.kills, given.seed)
+        row = kill_matrix(Path(folder), given.kills, given.seed, given.size)
     print(json.dumps(row))
     if given.csv:
         from ecotone.bench.record import write_rows

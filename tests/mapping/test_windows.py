@@ -191,6 +191,56 @@ def test_difference_against_a_baseline(tmp_path, stack, write_raster, holed, lin
         make_map(classes, stack, tmp_path / "n.tif", baseline=baseline)
 
 
+def test_changes_a_system_computes_are_products_too(tmp_path, stack, write_raster, holed, linear):
+    then = tmp_path / "then"
+    then.mkdir()
+    for i, name in enumerate("ab"):
+        write_raster(then / f"{name}.tif", holed((70, 90), 20 + i))
+    baseline = RasterStack.open(then)
+    system = linear()
+    system.change_products = lambda **ask: (
+        MapProduct(("moved",), "turnover", unit="1"),
+        MapProduct(("gains", "losses"), "gains", "int16", -1),
+    )
+
+    def window_change(now, before, **ask):
+        moved = np.abs(now - before).sum(axis=1)
+        counts = np.stack([(now > before).sum(axis=1), (now < before).sum(axis=1)], axis=1)
+        return moved[:, None], counts
+
+    system.window_change = window_change
+    files = make_map(system, stack, tmp_path / "m.tif", window=32, baseline=baseline)
+    names = ["m.tif", "m.class.tif", "m.difference.tif", "m.turnover.tif", "m.gains.tif"]
+    assert [f.name for f in files] == names and files == output_paths(system, tmp_path / "m.tif", baseline=True)
+    (now, valid), (before, also) = stack.read(), baseline.on_grid(stack.grid).read()
+    both = valid & also
+    expected = np.where(both, np.abs(now - before).sum(axis=0).astype(np.float32), np.nan)
+    assert np.array_equal(read(files[3])[0], expected, equal_nan=True)
+    assert np.array_equal(read(files[4])[0], np.where(both, (now > before).sum(axis=0), -1))
+    assert len(make_map(system, stack, tmp_path / "n.tif")) == 2, "no changes without a baseline"
+    system.window_change = lambda now, before, **ask: (now[:, :1],)
+    with pytest.raises(InputError, match="window_change"):
+        make_map(system, stack, tmp_path / "o.tif", baseline=baseline)
+
+
+def test_a_system_may_ask_for_float32(tmp_path, stack, linear):
+    system, kinds = linear(), set()
+    inner = system.window
+    system.window = lambda rows, **ask: (kinds.add(rows.dtype.name), inner(rows, **ask))[1]
+    system.covariate_dtype = "float32"
+    make_map(system, stack, tmp_path / "m.tif", baseline=stack)
+    assert kinds == {"float32"}
+
+
+def test_one_raster_of_many_elsewhere_is_named(tmp_path, write_raster, holed):
+    for i in range(30):
+        write_raster(tmp_path / f"c{i}.tif", holed((8, 9), i))
+    write_raster(tmp_path / "c17.tif", holed((8, 9), 0), crs="EPSG:32633", transform=from_origin(5e5, 5e6, 1e3, 1e3))
+    with pytest.raises(InputError, match="does not overlap") as caught:
+        RasterStack.open(sorted(tmp_path.glob("*.tif")), template="c0")
+    assert caught.value.code == "RA304" and "c17.tif" in caught.value.where
+
+
 def test_ask_reaches_the_system(tmp_path, stack, linear):
     one = read(make_map(linear(), stack, tmp_path / "m.tif")[0])
     two = read(make_map(linear(), stack, tmp_path / "m.tif", ask={"scale": 2.0})[0])

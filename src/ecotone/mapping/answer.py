@@ -119,7 +119,7 @@ def answer(job: MapJob, system: Maps, window: Window, parts: Sequence[Layers]) -
     size = window.height * window.width
     layers = [np.full((len(p.bands), size), p.nodata, dtype=p.dtype) for p in job.products]
     now = parts[0]
-    dtype = getattr(system, "covariate_dtype", "float64")
+    dtype = covariate_type(system)
     for bands in _groups(job):
         for start in range(0, now.count, job.rows):
             where = now.at(start, min(start + job.rows, now.count))
@@ -166,7 +166,7 @@ def _compare(job: MapJob, system: Maps, then: Layers, now: Layers, layers: Seque
     """The difference of the main product, and what else changed, where both are valid."""
     both = np.flatnonzero(now.valid & then.valid)
     main, difference = job.products[0], job.products[job.own]
-    dtype = getattr(system, "covariate_dtype", "float64")
+    dtype = covariate_type(system)
     for start in range(0, len(both), job.rows):
         where = both[start : start + job.rows]
         rows = then.rows(where, dtype)
@@ -188,6 +188,11 @@ def _groups(job: MapJob) -> list[slice]:
     bands = len(job.products[0].bands)
     step = job.group or bands
     return [slice(start, min(start + step, bands)) for start in range(0, bands, step)]
+
+
+def covariate_type(system: Maps) -> str:
+    """The type a system wants its covariates in; float64 unless it says so."""
+    return str(getattr(system, "covariate_dtype", "float64"))
 
 
 def groupable(system: Maps, products: Sequence[MapProduct]) -> bool:

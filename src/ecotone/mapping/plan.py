@@ -243,7 +243,7 @@ def choose(
                     least = total if least is None else min(least, total)
     least = least or budget
     what = f"{show_size(budget)} is too little, the process alone holds {show_size(costs.base)}"
-    enough = math.ceil(least / 1e7) * 10
+    enough = math.ceil(1.05 * least / 1e7) * 10  # what libraries hold differs a little from run to run
     fix = f"give at least {enough}MB"
     fix += ", or fewer --workers" if costs.workers and not costs.remote else ""
     raise UsageError("US104", "memory", what, fix)

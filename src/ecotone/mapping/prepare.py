@@ -20,7 +20,16 @@ from ecotone.data.rasters import RasterStack
 from ecotone.errors import UsageError
 from ecotone.files.model_folder import model_hash
 from ecotone.mapping import memory
-from ecotone.mapping.answer import CALL_ROWS, MIN_CALL_ROWS, MapJob, answer, ask, groupable, read_window
+from ecotone.mapping.answer import (
+    CALL_ROWS,
+    MIN_CALL_ROWS,
+    MapJob,
+    answer,
+    ask,
+    covariate_type,
+    groupable,
+    read_window,
+)
 from ecotone.mapping.cog import LEVEL, predicted
 from ecotone.mapping.inputs import job_parts, read_files, stamps, tell_aligned
 from ecotone.mapping.plan import (
@@ -171,7 +180,7 @@ def make_plan(
     job, grid = ready.job, ready.job.stack.grid
     with quiet_gdal():
         blocks = Blocks.of(job.stacks())
-        rows, place = _sample(job, blocks)
+        rows, place = _sample(job, blocks, covariate_type(ready.system))
     groups = _groups(ready, rows, budget)
     layout = None
     costs = None
@@ -259,7 +268,7 @@ def _fitting(costs: Costs, stored: Mapping[str, Any] | None, budget: int) -> Lay
     return None
 
 
-def _sample(job: MapJob, blocks: Blocks) -> tuple[Array | None, Window]:
+def _sample(job: MapJob, blocks: Blocks, dtype: str) -> tuple[Array | None, Window]:
     """Covariates of some valid pixels, and where there are many; None when none was found in a few places."""
     grid = job.stack.grid
     high, wide = shape(blocks, grid, 2 * CALL_ROWS, MIN_CACHE)
@@ -270,7 +279,7 @@ def _sample(job: MapJob, blocks: Blocks) -> tuple[Array | None, Window]:
         window = Window(row * high, col * wide, min(high, grid.height - row * high), min(wide, grid.width - col * wide))
         layers = job.stack.layers(window)
         if layers.count:
-            found.append(layers.rows(layers.at(0, min(layers.count, CALL_ROWS))))
+            found.append(layers.rows(layers.at(0, min(layers.count, CALL_ROWS)), dtype))
         if best is None or layers.count > best[0]:
             best = (layers.count, window)
         if sum(map(len, found)) >= MIN_CALL_ROWS:
