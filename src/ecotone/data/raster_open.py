@@ -87,13 +87,16 @@ def locate(path: str | Path) -> Path:
     return path
 
 
-def open_raster(path: str | Path, *, allow_vrt: bool = False, sidecars: bool = True) -> DatasetReader:
+def open_raster(
+    path: str | Path, *, allow_vrt: bool = False, sidecars: bool = True, whole: bool = True
+) -> DatasetReader:
     """Opens a raster for reading after checking its header.
 
     Args:
         path: A local file; ``.gri`` opens the ``.grd`` beside it.
         allow_vrt: Also accept VRT files, which may point at any other file.
         sidecars: Let GDAL look at files beside it (``.prj``, ``.aux.xml``, ``.ovr``); False for files of strangers.
+        whole: Look for truncation; False for a file that was looked at before.
 
     Returns:
         An open dataset; the caller closes it.
@@ -126,7 +129,8 @@ def open_raster(path: str | Path, *, allow_vrt: bool = False, sidecars: bool = T
             raise _not_opened(file, size, head, str(error)) from None
         try:
             _check_header(dataset, file)
-            _check_whole(dataset, file, size)
+            if whole:
+                _check_whole(dataset, file, size)
         except BaseException:
             dataset.close()
             raise

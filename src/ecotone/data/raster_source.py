@@ -23,7 +23,7 @@ from ecotone.data.raster_open import open_raster, read_bands
 from ecotone.errors import InputError, UsageError
 
 FILL = 1e38
-_MAX_OPEN = 200
+_MAX_OPEN = 400
 _POOL = threading.local()
 
 
@@ -195,7 +195,7 @@ def handle(path: Path, stamp: tuple[int, int], *, allow_vrt: bool = False) -> Da
     if dataset is None:
         while len(_POOL.open) >= _MAX_OPEN:
             _POOL.open.pop(next(iter(_POOL.open))).close()
-        dataset = open_raster(path, allow_vrt=allow_vrt)
+        dataset = open_raster(path, allow_vrt=allow_vrt, whole=False)  # `describe` looked at it
     _POOL.open[key] = dataset
     return dataset
 

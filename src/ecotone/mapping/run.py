@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 from ecotone.abilities import Maps
 from ecotone.data.raster_grid import Window
@@ -57,11 +58,12 @@ def run_here(job: MapJob, system: Maps, tasks: Sequence[Task], layers: OpenLayer
         EcotoneError: ST102, ST104 when the disk is full or refuses, IO101, IO102, IN104 when a raster breaks.
     """
     watch = Watch(job)
-    for index, window, parts in _read_ahead(job, tasks):
-        found = answer(job, system, window, parts)
-        watch()
-        note(index, Done(found.valid, store(layers, window, found.layers)))
-        del parts, found  # before the window after the next is read
+    with closing(_read_ahead(job, tasks)) as ahead:
+        for index, window, parts in ahead:
+            found = answer(job, system, window, parts)
+            watch()
+            note(index, Done(found.valid, store(layers, window, found.layers)))
+            del parts, found  # before the window after the next is read
     watch(now=True)
 
 
@@ -77,7 +79,7 @@ def store(layers: OpenLayers, window: Window, answers: list) -> int:
         raise write_problem(layers.raw.folder, error) from error
 
 
-def _read_ahead(job: MapJob, tasks: Sequence[Task]) -> Iterator[tuple[int, Window, list[Layers]]]:
+def _read_ahead(job: MapJob, tasks: Sequence[Task]) -> Generator[tuple[int, Window, list[Layers]]]:
     """Reads the next window in a second thread while the present one is predicted."""
 
     def read(window: Window) -> list[Layers]:
