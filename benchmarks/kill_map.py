@@ -4,7 +4,7 @@
 
 Counts windows lost (in no journal at the end), windows done twice (journaled again after they were journaled), files
 whose bytes differ from those of a clean run, and remains beside the output. Moments are drawn over the whole of a clean
-run, start and packing of the files included.
+run, start and packing of the files included; after five kills a map is left to end, and the next begins.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rasterio.transform import from_origin
 from ecotone.abilities import CovariateSpec, MapProduct
 from ecotone.data.rasters import RasterStack
 
-WINDOW, BANDS = 60, 3
+WINDOW, BANDS, PER_MAP = 60, 3, 5
 
 
 class Waves:
@@ -115,9 +115,10 @@ def kill_matrix(folder: Path, kills: int, seed: int, size: int) -> dict[str, obj
         for path in folder.glob("map.*"):
             path.unlink()
         before: set[int] = set()
+        here = 0
         while True:
             child = start(folder, out)
-            if killed < kills:
+            if killed < kills and here < PER_MAP:
                 time.sleep(rng.uniform(0.0, 1.0) * whole_s)
                 child.send_signal(signal.SIGKILL)
             child.communicate()
@@ -126,6 +127,7 @@ def kill_matrix(folder: Path, kills: int, seed: int, size: int) -> dict[str, obj
             if child.returncode != -signal.SIGKILL:
                 raise SystemExit("a run failed by itself")
             killed += 1
+            here += 1
             now = finished_windows(out)
             resumed += bool(now)
             # a work folder that was removed because the map is published is no loss
