@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -36,7 +39,14 @@ def test_too_little_memory_is_one_line_with_the_least_that_works(ecotone, fitted
 def test_a_dry_run_names_files_and_costs_and_writes_nothing(world, ecotone, fitted, tmp_path):
     ended = ecotone("map", fitted, "--covariates", world.future, "--dry-run", "--out", tmp_path / "sub" / "m.tif")
     assert ended.status == 0 and not ended.err
-    for word in ("windows of", "memory: at most", "disk: at most", "time: about", "m.difference.tif", "m.extrapolation-by.tif"):
+    for word in (
+        "windows of",
+        "memory: at most",
+        "disk: at most",
+        "time: about",
+        "m.difference.tif",
+        "m.extrapolation-by.tif",
+    ):
         assert word in ended.out, word
     assert not (tmp_path / "sub").exists()
 
@@ -80,6 +90,24 @@ def test_an_interrupted_map_goes_on(ecotone, run, tmp_path, monkeypatch):
     assert (tmp_path / "m.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
 
 
+def test_a_run_folder_that_is_being_worked_on_does_not_cost_the_map(ecotone, run, tmp_path):
+    program = (
+        "import sys, time; from ecotone.files.lock import FolderLock\n"
+        "with FolderLock(sys.argv[1]):\n    print('held', flush=True); time.sleep(60)"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    holder = subprocess.Popen([sys.executable, "-c", program, str(run)], env=env, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        ended = ecotone("map", run, "--out", tmp_path / "m.tif")
+        assert ended.status == 0 and ended.warned == {"ST103"} and "report will not show" in ended.err
+        assert (tmp_path / "m.tif").is_file()
+    finally:
+        holder.kill()
+        holder.wait()
+    assert ecotone("map", run, "--out", tmp_path / "m.tif").warned == set()
+
+
 def test_vrt_and_stac_inputs(world, ecotone, fitted, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -93,7 +121,11 @@ def test_vrt_and_stac_inputs(world, ecotone, fitted, tmp_path):
     item = folder / "item.json"
     item.write_text(json.dumps({"type": "Feature", "stac_version": "1.0.0", "id": "isles", "assets": assets}))
     made = {}
-    for name, more in {"tif": [world.covariates], "stac": [item], "vrt": [*folder.glob("*.vrt"), "--allow-vrt"]}.items():
+    for name, more in {
+        "tif": [world.covariates],
+        "stac": [item],
+        "vrt": [*folder.glob("*.vrt"), "--allow-vrt"],
+    }.items():
         out = tmp_path / f"{name}.tif"
         ended = ecotone("map", fitted, "--covariates", *more, "--no-extras", "--out", out)
         assert ended.status == 0, ended.err
@@ -119,6 +151,8 @@ def test_another_coordinate_system_is_told_once(world, ecotone, fitted, tmp_path
     path.write_bytes((tmp_path / "moved.tif").read_bytes())
     (tmp_path / "moved.tif").unlink()
     rasters = sorted(folder.glob("*.tif"), key=lambda p: p == path)
-    ended = ecotone("map", fitted, "--covariates", *rasters, "--no-extras", "--window", "16", "--out", tmp_path / "m.tif")
+    ended = ecotone(
+        "map", fitted, "--covariates", *rasters, "--no-extras", "--window", "16", "--out", tmp_path / "m.tif"
+    )
     assert ended.status == 0 and ended.warned == {"RA309"} and len(ended.err.splitlines()) == 1, ended.err
     assert "soil_ph.tif: is in EPSG:3857" in ended.err and "aligned" in ended.err

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -72,6 +71,7 @@ class Grouped(Sum):
 def main(text: str) -> None:
     from ecotone.data.rasters import RasterStack
     from ecotone.errors import EcotoneError
+    from ecotone.mapping import memory
     from ecotone.mapping.windows import make_map
 
     given = json.loads(text)
@@ -94,8 +94,8 @@ def main(text: str) -> None:
     except EcotoneError as error:
         print(f"error[{error.code}] {error}", flush=True)
         sys.exit(error.exit_status)
-    use = [resource.getrusage(who).ru_maxrss * 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    print(f"peak {use[0]} {use[1]}", flush=True)
+    # not ru_maxrss, which a process inherits from the one that started it
+    print(f"peak {memory.peak()}", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,16 @@ SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "kill_map.py"
 
 @pytest.mark.skipif(not SCRIPT.exists(), reason="needs the checkout")
 def test_killed_at_random_moments_nothing_is_lost_or_done_twice():
-    words = [sys.executable, str(SCRIPT), "--kills", os.environ.get("ECOTONE_MAP_KILLS", "3"), "--seed", "5", "--size", "360"]
+    words = [
+        sys.executable,
+        str(SCRIPT),
+        "--kills",
+        os.environ.get("ECOTONE_MAP_KILLS", "3"),
+        "--seed",
+        "5",
+        "--size",
+        "360",
+    ]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

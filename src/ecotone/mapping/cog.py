@@ -33,7 +33,7 @@ _GHOST = (
 _CLASSIC_MAX = 3_900_000_000
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 12: 8, 13: 4, 16: 8}
 _OF_OVERVIEWS = (258, 259, 262, 277, 284, 317, 320, 322, 323, 338, 339, 42113)
-_THREADS = 2
+_THREADS = max(1, min(4, os.cpu_count() or 1))
 Tags = dict[int, tuple[int, int, bytes]]
 
 

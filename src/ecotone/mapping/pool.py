@@ -76,10 +76,11 @@ def run_pool(job: MapJob, tasks: Sequence[Task], raw: RawLayers, note: Note, *, 
                         warnings.warn(rest[0], stacklevel=3)
                 elif kind == "error":
                     raise rest[0]
+                elif kind == "ready":
+                    member.ready, crew.stillborn = True, 0
                 elif kind == "done":
                     member.task = None
                     note(rest[0], rest[1])
-                member.ready = member.ready or kind == "ready"
             watch()
         watch(now=True)
     finally:
@@ -87,8 +88,8 @@ def run_pool(job: MapJob, tasks: Sequence[Task], raw: RawLayers, note: Note, *, 
 
 
 def _lost(task: Task | None, tries: Counter[int], crew: _Crew) -> None:
-    crew.deaths += 1
-    times = tries[task[0]] if task is not None else crew.deaths
+    crew.stillborn += task is None
+    times = tries[task[0]] if task is not None else crew.stillborn
     if times >= TRIES:
         where = f"window {task[0]}" if task is not None else "workers"
         what = f"{times} workers died on it one after the other" if task is not None else "they die as they start"
@@ -108,7 +109,7 @@ class _Crew:
     def __init__(self, job: MapJob, raw: RawLayers, cache: int) -> None:
         self.job, self.raw, self.cache = job, raw, cache
         self.members: list[_Member] = []
-        self.deaths = 0
+        self.stillborn = 0
         self._context = get_context("spawn")
 
     def hire(self) -> None:

@@ -236,6 +236,10 @@ def _costs(
             if not call:
                 ask(job, ready.system, some, bands)  # the first call pays for imports and buffers
             _, extra = memory.added(lambda some=some: ask(job, ready.system, some, bands))
+            if job.changes and isinstance(ready.system, Changes):
+                changes = ready.system.window_change
+                _, more = memory.added(lambda some=some, changes=changes: changes(some, some, **job.ask))
+                extra = None if extra is None or more is None else max(extra, more)
         plain = wanted * 8 * (2 * covariates + 2 * (bands.stop if group else widths))
         call[wanted, group] = max(extra if extra is not None else 2 * plain, plain // 2)
     memory.give_back()
