@@ -11,8 +11,10 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from ecotone.data.rasters import RasterStack
 from ecotone.errors import (
     EcotoneError,
     EcotoneWarning,
@@ -119,7 +121,7 @@ def run_cluster(
     """
     from distributed import as_completed
 
-    sent = replace(job, system=None if job.folder is not None else job.system)
+    sent = _absolute(job)
     rest, told, watch = iter(tasks), set[str](), Watch(job)
     running: dict[Any, Task] = {}
 
@@ -171,6 +173,22 @@ def remote_window(job: MapJob, window: Any, cache: int, key: str) -> tuple[Answe
         with quiet_gdal(GDAL_CACHEMAX=cache):
             found = answer(job, _LOADED[key], window, read_window(job, window))
     return found, [w.message for w in said if isinstance(w.message, EcotoneWarning)]
+
+
+def _absolute(job: MapJob) -> MapJob:
+    """The job as processes with another working folder can do it."""
+
+    def moved(stack: RasterStack) -> RasterStack:
+        return replace(stack, sources=tuple(replace(s, path=s.path.absolute()) for s in stack.sources))
+
+    return replace(
+        job,
+        stack=moved(job.stack),
+        baseline=None if job.baseline is None else moved(job.baseline),
+        watched=tuple((str(Path(path).absolute()), stamp) for path, stamp in job.watched),
+        folder=None if job.folder is None else job.folder.absolute(),
+        system=None if job.folder is not None else job.system,
+    )
 
 
 def _result(future: Any, index: int, job: MapJob) -> tuple[Answer, list[EcotoneWarning]]:

@@ -8,6 +8,7 @@ budget change time and memory, never a number: reading is exact cell by cell, an
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -140,7 +141,7 @@ def make_map(
                 if tell is not None:
                     tell(replace(plan, done=len(journal.done)))
                 kept = bool(ready.model)
-                _run(ready, plan, tasks, layers, journal, progress, out.name, client=client, workers=count, parts=parts)
+                _run(ready, plan, tasks, layers, journal, progress, out.name, client=client, workers=count)
             _close(journal)
             if not any(done.valid for done in journal.done.values()):
                 kept = False
@@ -277,15 +278,12 @@ def _run(
     *,
     client: Any,
     workers: int,
-    parts: Mapping[str, Any],
 ) -> None:
     with _told(progress, len(tasks) + len(journal.done), len(journal.done), label) as tell:
         note = noting(journal, tell)
         cache = plan.layout.cache
         if client is not None:
-            from ecotone.files.fingerprint import cache_key
-
-            key = f"ecotone-map-{cache_key(parts=parts, folder=str(layers.raw.folder))[:16]}"
+            key = f"ecotone-map-{os.urandom(8).hex()}"
             with quiet_gdal():
                 cluster.run_cluster(plan.job, tasks, layers, note, client=client, workers=workers, cache=cache, key=key)
         elif workers:
