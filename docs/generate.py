@@ -222,7 +222,11 @@ LIMITS: tuple[tuple[str, str, str], ...] = (
     ("ecotone.data.raster_open:MAX_BANDS", "", "bands of a raster"),
     ("ecotone.data.raster_open:MAX_BLOCK_BYTES", "bytes", "of one block of a raster, unpacked"),
     ("ecotone.data.rasters:MAX_LEVELS", "", "categories of a categorical raster"),
-    ("ecotone.mapping.windows:MEMORY_BYTES", "bytes", "of working memory for a map's window; windows shrink to fit"),
+    ("ecotone.mapping.plan:TARGET_PIXELS", "cells", "of a map's window; fewer where the memory asks for it"),
+    ("ecotone.mapping.inputs:WHOLE_BYTES", "bytes", "of a raster whose whole content names it in a map's journal"),
+    ("ecotone.mapping.pool:TRIES", "", "workers that may die on one window of a map"),
+    ("ecotone.data.stac:MAX_ITEM_BYTES", "bytes", "of a STAC Item"),
+    ("ecotone.data.stac:MAX_ASSETS", "", "assets of a STAC Item"),
     ("ecotone.files.model_folder:MAX_WEIGHTS", "bytes", "of `model.safetensors`"),
     ("ecotone.files.model_folder:MAX_HEADER", "bytes", "of its header"),
     ("ecotone.files.model_folder:MAX_CONFIG", "bytes", "of `config.json`"),
@@ -272,7 +276,8 @@ def limits_page() -> str:
             table(["limit", "of what", "where"], rows),
             "\nFiles: tables as CSV, TSV or other delimited text (also gzipped), GeoPackage, GeoParquet, GeoJSON or shapefile;\n",
             "rasters in\n",
-            "the GDAL formats listed in `ecotone.data.raster_open.DRIVERS`. Network paths, archives and VRT files are refused.\n",
+            "the GDAL formats listed in `ecotone.data.raster_open.DRIVERS`. Network paths and archives are refused, and so are\n",
+            "VRT files unless `--allow-vrt` is given.\n",
         ]
     )
 

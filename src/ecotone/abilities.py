@@ -58,7 +58,35 @@ class Maps(Protocol):
         ...
 
     def window(self, covariates: Array, **ask: Any) -> tuple[Array, ...]:
-        """(N, P) float64 covariates of valid pixels -> one (N, bands) array per product."""
+        """(N, P) float64 covariates of valid pixels -> one (N, bands) array per product.
+
+        A system with the attribute ``covariate_dtype = "float32"`` gets float32.
+        """
+        ...
+
+
+@runtime_checkable
+class MapsInGroups(Protocol):
+    """Ability to answer for some bands of the main product at a time, for maps of more species than memory holds."""
+
+    def window_group(self, covariates: Array, bands: slice, **ask: Any) -> tuple[Array, ...]:
+        """As `Maps.window`, for the columns `bands` of the main product and of each product with as many bands.
+
+        Other products are given whole, and the same for every group.
+        """
+        ...
+
+
+@runtime_checkable
+class Changes(Protocol):
+    """Ability to say what changes between two climates, pixel by pixel."""
+
+    def change_products(self, **ask: Any) -> tuple[MapProduct, ...]:
+        """The rasters that show it, for example turnover, gains and losses."""
+        ...
+
+    def window_change(self, covariates: Array, baseline: Array, **ask: Any) -> tuple[Array, ...]:
+        """(N, P) covariates now and in the baseline, valid in both -> one (N, bands) array per change product."""
         ...
 
 

@@ -38,6 +38,7 @@ CODES: dict[str, str] = {
     "RA306": "two rasters carry the same name, or one raster has several unnamed bands",
     "RA307": "a categorical raster holds values that are not whole numbers, or too many different ones",
     "RA308": "a raster looks like labels but is not declared categorical (warning)",
+    "RA309": "a raster has another coordinate reference system than the map and is aligned on the fly (warning)",
     "DA401": "a covariate is constant and carries no information (warning: it is left out)",
     "DA402": "a category was not seen in training",
     "DA403": "covariates hold NaN or infinite values",
@@ -59,6 +60,8 @@ CODES: dict[str, str] = {
     "ST102": "disk full; earlier files are intact",
     "ST103": "another process is working on this run folder",
     "ST104": "the system refused a write; earlier files are intact",
+    "ST105": "an interrupted map cannot be gone on with, it starts anew (warning)",
+    "ST106": "a worker or the cluster was lost; finished windows are kept, the same command goes on",
 }
 
 

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
@@ -105,3 +112,38 @@ def linear():
 @pytest.fixture
 def network():
     return Network
+
+
+@pytest.fixture
+def child():
+    """`map_toys.py` in a process of its own: `child(arguments)` waits, `child(arguments, wait=False)` gives it running."""
+
+    def start(arguments, *, wait=True):
+        script = Path(__file__).with_name("map_toys.py")
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
+        words = [sys.executable, "-W", "ignore", str(script), json.dumps(arguments, default=str)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": env}
+        process = subprocess.Popen(words, **pipes)
+        if not wait:
+            return process
+        process.out, process.err = process.communicate(timeout=120)
+        return process
+
+    return start
+
+
+@pytest.fixture
+def toys():
+    """The module of toy systems, under a name that other processes can import."""
+    folder = str(Path(__file__).parent)
+    sys.path.insert(0, folder)
+    try:
+        yield importlib.import_module("map_toys")
+    finally:
+        sys.path.remove(folder)
+
+
+@pytest.fixture
+def pair(tmp_path, write_raster, holed):
+    """Rasters a and b of 70 x 90 cells with holes."""
+    return [write_raster(tmp_path / f"{name}.tif", holed((70, 90), i)) for i, name in enumerate("ab")]

@@ -17,9 +17,9 @@ from rasterio.transform import Affine, from_origin
 
 from ecotone.abilities import MapProduct
 from ecotone.data.rasters import RasterStack
-from ecotone.errors import InputError, InterruptedRunError, UsageError
+from ecotone.errors import EcotoneWarning, InputError, InterruptedRunError, UsageError
 from ecotone.mapping.view import read_map
-from ecotone.mapping.windows import make_map, modest_window, output_paths, window_bytes
+from ecotone.mapping.windows import make_map, output_paths
 
 FEW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -161,9 +161,10 @@ def test_other_grids_and_systems_are_aligned_and_labels_stay_labels(tmp_path, wr
     system = linear(("a", "c", "b"), labels=("c",))
     inner = system.window
     system.window = lambda rows, **ask: (seen.append(rows), inner(rows, **ask))[1]
-    files = make_map(system, stack, tmp_path / "m.tif")
-    rows = np.concatenate(seen)
-    assert set(np.unique(rows[:, 1])) == {1.0, 3.0} and len(rows) == 3600
+    with pytest.warns(EcotoneWarning, match=r"c\.tif: is in EPSG:3857, the map in EPSG:4326; aligned") as told:
+        files = make_map(system, stack, tmp_path / "m.tif")
+    assert [w.message.code for w in told if isinstance(w.message, EcotoneWarning)] == ["RA309"]
+    assert all(set(np.unique(rows[:, 1])) == {1.0, 3.0} for rows in seen) and len(seen[-1]) == 3600
     latitude = 15 - 0.1 * (np.arange(60) + 0.5)
     assert np.allclose(read(files[0])[1], -latitude[:, None], atol=1e-4)
 
@@ -188,6 +189,56 @@ def test_difference_against_a_baseline(tmp_path, stack, write_raster, holed, lin
     classes = linear(main=MapProduct(("sum", "difference"), dtype="int16", nodata=-1))
     with pytest.raises(UsageError, match="no difference"):
         make_map(classes, stack, tmp_path / "n.tif", baseline=baseline)
+
+
+def test_changes_a_system_computes_are_products_too(tmp_path, stack, write_raster, holed, linear):
+    then = tmp_path / "then"
+    then.mkdir()
+    for i, name in enumerate("ab"):
+        write_raster(then / f"{name}.tif", holed((70, 90), 20 + i))
+    baseline = RasterStack.open(then)
+    system = linear()
+    system.change_products = lambda **ask: (
+        MapProduct(("moved",), "turnover", unit="1"),
+        MapProduct(("gains", "losses"), "gains", "int16", -1),
+    )
+
+    def window_change(now, before, **ask):
+        moved = np.abs(now - before).sum(axis=1)
+        counts = np.stack([(now > before).sum(axis=1), (now < before).sum(axis=1)], axis=1)
+        return moved[:, None], counts
+
+    system.window_change = window_change
+    files = make_map(system, stack, tmp_path / "m.tif", window=32, baseline=baseline)
+    names = ["m.tif", "m.class.tif", "m.difference.tif", "m.turnover.tif", "m.gains.tif"]
+    assert [f.name for f in files] == names and files == output_paths(system, tmp_path / "m.tif", baseline=True)
+    (now, valid), (before, also) = stack.read(), baseline.on_grid(stack.grid).read()
+    both = valid & also
+    expected = np.where(both, np.abs(now - before).sum(axis=0).astype(np.float32), np.nan)
+    assert np.array_equal(read(files[3])[0], expected, equal_nan=True)
+    assert np.array_equal(read(files[4])[0], np.where(both, (now > before).sum(axis=0), -1))
+    assert len(make_map(system, stack, tmp_path / "n.tif")) == 2, "no changes without a baseline"
+    system.window_change = lambda now, before, **ask: (now[:, :1],)
+    with pytest.raises(InputError, match="window_change"):
+        make_map(system, stack, tmp_path / "o.tif", baseline=baseline)
+
+
+def test_a_system_may_ask_for_float32(tmp_path, stack, linear):
+    system, kinds = linear(), set()
+    inner = system.window
+    system.window = lambda rows, **ask: (kinds.add(rows.dtype.name), inner(rows, **ask))[1]
+    system.covariate_dtype = "float32"
+    make_map(system, stack, tmp_path / "m.tif", baseline=stack)
+    assert kinds == {"float32"}
+
+
+def test_one_raster_of_many_elsewhere_is_named(tmp_path, write_raster, holed):
+    for i in range(30):
+        write_raster(tmp_path / f"c{i}.tif", holed((8, 9), i))
+    write_raster(tmp_path / "c17.tif", holed((8, 9), 0), crs="EPSG:32633", transform=from_origin(5e5, 5e6, 1e3, 1e3))
+    with pytest.raises(InputError, match="does not overlap") as caught:
+        RasterStack.open(sorted(tmp_path.glob("*.tif")), template="c0")
+    assert caught.value.code == "RA304" and "c17.tif" in caught.value.where
 
 
 def test_ask_reaches_the_system(tmp_path, stack, linear):
@@ -318,17 +369,9 @@ def test_a_killed_process_leaves_no_output_and_its_remains_are_swept(tmp_path, s
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], env=env, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (tmp_path / "m.tif").exists()
-    (remains,) = tmp_path.glob(".m.*.partial")
-    os.utime(remains, (0, 0))
+    assert list(tmp_path.glob(".m.tif.work"))
     make_map(linear(), stack, tmp_path / "m.tif")
     assert not list(tmp_path.glob(".*")) and (tmp_path / "m.tif").exists()
-
-
-def test_windows_shrink_to_fit_memory():
-    assert modest_window(19, 1, 512) == 512
-    small = modest_window(300, 1000, 4096)
-    assert 64 <= small < 4096 and (small == 64 or window_bytes(300, 1000, small) <= 512 << 20)
-    assert modest_window(10**5, 1, 512) == 64 and modest_window(3, 1, 17) == 17
 
 
 # ------------------------------------------------------------------------------------------------ looking at maps

@@ -37,6 +37,10 @@ BENCHES: dict[str, BenchEntry] = {
     "maxent": BenchEntry(
         "ecotone.bench.maxent", "Maxent of all species of a region at once, against elapid one by one"
     ),
+    "maps": BenchEntry(
+        "ecotone.bench.maps",
+        "maps of large grids: pixels per second beside elapid, and a continent within a memory budget",
+    ),
     "speed": BenchEntry(
         "ecotone.bench.speed", "stacked training against a plain loop, at equal mathematics and end to end"
     ),

@@ -25,7 +25,7 @@ from ecotone.data.raster_grid import Window, centres, fractional, offset_in, sam
 from ecotone.data.raster_source import Source
 
 Read = Callable[[Window], tuple[np.ndarray, np.ndarray]]
-_STRIP_CELLS = 1 << 23
+_STRIP_CELLS = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from ecotone.data.raster_open import open_raster, read_bands
 from ecotone.errors import InputError, UsageError
 
 FILL = 1e38
-_MAX_OPEN = 200
+_MAX_OPEN = 400
 _POOL = threading.local()
 
 
@@ -71,33 +71,53 @@ class Source:
         Returns:
             (height, width) float64 values, NaN where missing, and (height, width) bool validity.
         """
+        stored, valid = self.read_stored(window)
+        values = stored.astype(np.float64)
+        values[~valid] = np.nan
+        return values, valid
+
+    def read_stored(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """As `read`, in the type of the file, without spending a pass on cells that are missing.
+
+        Returns:
+            (height, width) values, in the stored type or in float64 where the band declares scale or offset, anything
+            where missing; and (height, width) bool validity.
+        """
+        place = self.stored_window(window)
+        dataset = handle(self.path, self.stamp, allow_vrt=self.allow_vrt)
+        mask = read_bands(dataset, self.band, place, mask=True) if self.masked else None
+        return self.decoded(read_bands(dataset, self.band, place), mask)
+
+    def stored_window(self, window: Window) -> tuple[int, int, int, int]:
+        """(row, column, height, width) of a window of the grid in the order of the file."""
         row, col, height, width = window
         if self.rows_reversed:
             row = self.grid.height - row - height
         if self.cols_reversed:
             col = self.grid.width - col - width
-        dataset = handle(self.path, self.stamp, allow_vrt=self.allow_vrt)
-        stored = read_bands(dataset, self.band, (row, col, height, width))
+        return row, col, height, width
+
+    def decoded(self, stored: np.ndarray, mask: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Stored values of a window, and its GDAL mask where the file has one, as `read_stored` gives them."""
         valid = present(stored, self.nodata)
-        if self.masked:
-            valid &= read_bands(dataset, self.band, (row, col, height, width), mask=True) != 0
-        values = stored.astype(np.float64)
+        if mask is not None:
+            valid &= mask != 0
         if self.scale != 1.0 or self.offset != 0.0:
-            values = values * self.scale + self.offset
-        values[~valid] = np.nan
+            stored = stored.astype(np.float64) * self.scale + self.offset
         if self.rows_reversed:
-            values, valid = values[::-1], valid[::-1]
+            stored, valid = stored[::-1], valid[::-1]
         if self.cols_reversed:
-            values, valid = values[:, ::-1], valid[:, ::-1]
-        return values, valid
+            stored, valid = stored[:, ::-1], valid[:, ::-1]
+        return stored, valid
 
 
 def present(stored: np.ndarray, nodata: float | None) -> np.ndarray:
     """Where stored values count as data, by the rule above."""
     if stored.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
-            valid = np.abs(stored) < FILL
-        if nodata is not None and np.isfinite(nodata):
+            valid = stored < FILL
+            valid &= stored > -FILL
+        if nodata is not None and abs(nodata) < FILL:
             valid &= stored != stored.dtype.type(nodata)
         return valid
     if nodata is None or not np.isfinite(nodata) or nodata != int(nodata):
@@ -175,7 +195,7 @@ def handle(path: Path, stamp: tuple[int, int], *, allow_vrt: bool = False) -> Da
     if dataset is None:
         while len(_POOL.open) >= _MAX_OPEN:
             _POOL.open.pop(next(iter(_POOL.open))).close()
-        dataset = open_raster(path, allow_vrt=allow_vrt)
+        dataset = open_raster(path, allow_vrt=allow_vrt, whole=False)  # `describe` looked at it
     _POOL.open[key] = dataset
     return dataset
 

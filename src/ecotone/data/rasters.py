@@ -26,7 +26,9 @@ from ecotone.data import raster_grid
 from ecotone.data.raster_align import Alignment, Places, read_aligned
 from ecotone.data.raster_find import check_unique, find_rasters, match, pick, rename
 from ecotone.data.raster_grid import Window, cell_keys, cell_of, crs_wkt, row_areas, to_crs
+from ecotone.data.raster_layers import Layers, read_layers
 from ecotone.data.raster_source import Source, describe
+from ecotone.data.stac import describe_item, is_item
 from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
 from ecotone.files.fingerprint import cache_key, hash_files
 
@@ -90,7 +92,7 @@ class RasterStack:
         """Describes the rasters without reading their cells.
 
         Args:
-            paths: Files, folders, glob patterns, or one of them.
+            paths: Files, folders, glob patterns, STAC Items (.json), or one of them.
             categorical: Covariates that hold labels; never averaged or interpolated.
             names: Other names, for all in order or old -> new.
             template: Covariate name, raster file or grid that all are aligned to; default the first covariate.
@@ -107,7 +109,7 @@ class RasterStack:
             EcotoneWarning: RA302 when rasters declare no nodata value.
         """
         files = find_rasters(paths, allow_vrt=allow_vrt)
-        sources = [s for file in files for s in describe(file, assume_crs=assume_crs, allow_vrt=allow_vrt)]
+        sources = [s for file in files for s in _described(file, assume_crs, allow_vrt=allow_vrt)]
         sources = pick(rename(sources, names), only, exclude)
         if not sources:
             raise UsageError("US105", "only, exclude", "no covariate is left", "keep at least one")
@@ -201,6 +203,14 @@ class RasterStack:
             values[i], present = read_aligned(source, places[source.grid])
             valid &= present
         return values, valid
+
+    def layers(self, window: tuple[int, int, int, int]) -> Layers:
+        """Covariates of a window in their stored types; for maps, where `read` would be waste."""
+        return read_layers(self.sources, self._alignments, Window(*window))
+
+    def on_cells(self, source: Source) -> bool:
+        """Whether the cells of a source are those of the template, so that it is copied rather than interpolated."""
+        return self._alignments[source.grid].shift is not None
 
     def sample(self, x: np.ndarray, y: np.ndarray, crs: str | int | None = None) -> Samples:
         """Covariates of the cells that contain the points; the same numbers as `read` gives there.
@@ -385,6 +395,12 @@ class RasterStack:
                 have = f"{_extent(source.grid)}, the template {_extent(self.grid)}"
                 fix = "use rasters of one region, or check their coordinate reference systems with `ecotone doctor`"
                 raise InputError("RA304", source.path, f"does not overlap the template: it covers {have}", fix)
+
+
+def _described(file: Path, assume_crs: str | int | None, *, allow_vrt: bool) -> list[Source]:
+    if is_item(file):
+        return describe_item(file, assume_crs=assume_crs)
+    return describe(file, assume_crs=assume_crs, allow_vrt=allow_vrt)
 
 
 def _template(

@@ -1,7 +1,8 @@
 """Map files: cloud-optimised GeoTIFFs that appear whole, all products together, or not at all.
 
-Everything is prepared in a hidden folder beside the output: first a plain tiled GeoTIFF filled window by window, then
-its cloud-optimised copy with overviews, flushed to disk. The final names are taken at the very end.
+Everything is prepared in a hidden folder beside the output, which outlives interruptions: raw layers filled window by
+window, then the packed files, flushed to disk. The final names are taken at the very end, after a note of all of them;
+a process killed between two of them has its work finished by the next.
 """
 
 from __future__ import annotations
@@ -10,33 +11,33 @@ import colorsys
 import errno
 import json
 import os
-import re
 import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio.shutil
+import rasterio
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
-from rasterio.io import DatasetWriter
 from rasterio.transform import Affine
-from rasterio.windows import Window as PixelWindow
 
 from ecotone import __version__
 from ecotone.abilities import MapProduct
 from ecotone.contract import Grid
-from ecotone.data.raster_grid import Window
 from ecotone.data.raster_open import open_raster, quiet_gdal
 from ecotone.errors import EcotoneError, InputError, InterruptedRunError, UsageError
-from ecotone.files.atomic import PARTIAL, fsync_path, make_folder, write_problem
+from ecotone.files.atomic import fsync_path, make_folder, write_json, write_problem
+from ecotone.files.bounded import read_json
+from ecotone.files.lock import NAME as LOCK
+from ecotone.files.lock import FolderLock
+from ecotone.mapping.cog import BLOCK, write_cog
+from ecotone.mapping.journal import PUBLISH
+from ecotone.mapping.layers import RawLayers
 
-BLOCK = 512
 DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
-_STALE_S = 3600.0
+_MAX_NOTE = 1 << 20
 
 
 def product_path(out: Path, product: MapProduct) -> Path:
@@ -72,71 +73,111 @@ def check_products(products: Sequence[MapProduct]) -> None:
                 raise UsageError("US104", where, what, "declare a whole number in range")
 
 
-def check_space(folder: Path, grid: Grid, products: Sequence[MapProduct]) -> int:
-    """Bytes the work needs on disk at most: the plain files, and compressed copies counted at their full size.
+def check_space(folder: Path, needed: int) -> None:
+    """Refuses a map that the disk cannot hold while it is made.
 
     Raises:
         InterruptedRunError: ST102 when the folder's disk has less free.
     """
-    needed = sum(2 * grid.height * grid.width * len(p.bands) * np.dtype(p.dtype).itemsize for p in products) + (1 << 20)
     free = shutil.disk_usage(folder).free
     if free < needed:
         what = f"the disk has {free / 1e9:.1f} GB free, the map needs up to {needed / 1e9:.1f} GB while it is made"
         raise InterruptedRunError("ST102", folder, what, "free some space or choose another --out")
-    return needed
+
+
+def work_path(out: Path) -> Path:
+    """The hidden folder in which the map of `out` is made."""
+    return out.with_name(f".{out.name}.work")
 
 
 @contextmanager
 def work_folder(out: Path) -> Iterator[Path]:
-    """A hidden folder beside `out`, removed at the end; what killed processes left behind for `out` is swept.
+    """The work folder, held for this process; what is in it stays, an empty one is removed.
 
     Raises:
         InputError: IO104 when the folder of `out` cannot be written.
+        InterruptedRunError: ST103 while another process makes this map.
     """
     if out.is_dir():
         raise InputError("IO104", out, "is a folder, a file name is needed", f"write {out / 'map.tif'}")
     make_folder(out.parent)
-    for old in out.parent.glob(f".{glob_escape(out.stem)}.*{PARTIAL}"):
-        found = re.fullmatch(r"(\d+)", old.name[len(out.stem) + 2 : -len(PARTIAL)])
-        if found and not _alive(int(found[1])) and time.time() - old.stat().st_mtime > _STALE_S:
-            shutil.rmtree(old, ignore_errors=True)
-    folder = out.with_name(f".{out.stem}.{os.getpid()}{PARTIAL}")
+    if not os.access(out.parent, os.W_OK):
+        raise write_problem(out, PermissionError(errno.EACCES, "not writable"))
+    folder = work_path(out)
     try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        if not os.access(out.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, "not writable")
-    except OSError as error:
-        raise write_problem(out, error) from error
-    try:
-        yield folder
+        with FolderLock(folder):
+            yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            folder.rmdir()
 
 
-def glob_escape(text: str) -> str:
-    """The text with glob characters taken literally."""
-    return re.sub(r"([*?\[])", r"[\1]", text)
+def clear(folder: Path) -> None:
+    """Removes everything in a work folder but its lock."""
+    for path in folder.iterdir():
+        if path.name != LOCK:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
-class ProductWriter:
-    """One product, filled window by window.
+class ProductFile:
+    """One product on its way from raw layers to its final name.
 
     Args:
         folder: The work folder.
         out: The main output path.
-        product: What is written.
+        raw: The layers of all products.
+        number: Which product.
         grid: Its grid.
         tags: Tags of the file.
     """
 
-    def __init__(self, folder: Path, out: Path, product: MapProduct, grid: Grid, tags: Mapping[str, str]) -> None:
-        self.product, self.final, self.grid, self.tags = product, product_path(out, product), grid, tags
-        self.plain = folder / f"plain.{self.final.name}"
-        self.cog = folder / self.final.name
-        self._dataset: DatasetWriter | None = None
+    def __init__(
+        self, folder: Path, out: Path, raw: RawLayers, number: int, grid: Grid, tags: Mapping[str, str]
+    ) -> None:
+        self.raw, self.number, self.grid, self.tags = raw, number, grid, tags
+        self.product = raw.products[number]
+        self.final = product_path(out, self.product)
+        self.template = folder / f"{number}.template.tif"
+        self.packed = folder / f"{number}.packed.tif"
 
-    def __enter__(self) -> ProductWriter:
+    def pack(self, tell: Callable[[int], None] = lambda n: None) -> None:
+        """Makes the cloud-optimised file, flushed to disk but not yet under its final name.
+
+        Raises:
+            InterruptedRunError: ST102, ST104 when the disk is full or refuses; the raw layers are kept.
+        """
+        kind = np.dtype(self.product.dtype).kind
+        reduce = "mean" if kind == "f" else ("mode" if self.product.legend else "nearest")
+        try:
+            self._write_template()
+            write_cog(
+                self.template,
+                self.raw.level(self.number),
+                self.packed,
+                bands=len(self.product.bands),
+                dtype=self.product.dtype,
+                nodata=self.product.nodata,
+                reduce=reduce,
+                tell=tell,
+            )
+            self.template.unlink()
+            fsync_path(self.packed)
+        except (RasterioError, OSError) as error:
+            for path in (self.packed, self.template):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)  # gives back the space
+            raise _write_fault(self.final, error) from error
+        try:
+            open_raster(self.packed).close()
+        except InputError as error:
+            what, fix = "the written file is incomplete", "check the disk and run again"
+            raise InterruptedRunError("ST104", self.final, what, fix) from error
+
+    def _write_template(self) -> None:
+        """An empty file of the same shape, for its tags."""
         product, grid = self.product, self.grid
         profile: dict[str, Any] = {
             "driver": "GTiff",
@@ -148,99 +189,59 @@ class ProductWriter:
             "crs": CRS.from_wkt(grid.crs),
             "transform": Affine(*grid.transform),
             "tiled": True,
-            "blockxsize": 256,
-            "blockysize": 256,
+            "blockxsize": BLOCK,
+            "blockysize": BLOCK,
+            "compress": "DEFLATE",
+            "predictor": 3 if np.dtype(product.dtype).kind == "f" else 2,
             "interleave": "band",
             "photometric": "MINISBLACK",
+            "sparse_ok": True,
+            "endianness": "LITTLE",
             "BIGTIFF": "IF_SAFER",
         }
-        with quiet_gdal(), self._explained():
-            dataset = self._dataset = rasterio.open(self.plain, "w", **profile)
+        with quiet_gdal(), rasterio.open(self.template, "w", **profile) as dataset:
             dataset.update_tags(**_file_tags(product, self.tags))
             dataset.descriptions = product.bands
             dataset.units = tuple(product.unit for _ in product.bands)
             if product.legend and product.dtype in ("uint8", "uint16") and len(product.bands) == 1:
                 dataset.write_colormap(1, class_colours(product.legend, int(product.nodata)))
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._dataset is not None:
-            with quiet_gdal(), suppress(RasterioError):
-                self._dataset.close()
-            self._dataset = None
 
-    def put(self, window: Window, rows: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """Writes (N, bands) answers of the valid pixels of a window; the others become nodata.
+def publish(folder: Path, files: Sequence[ProductFile]) -> list[Path]:
+    """Gives all packed files their final names, after a note from which another process could finish.
 
-        Returns:
-            (bands, height, width) as written.
-        """
-        bands = len(self.product.bands)
-        rows = np.asarray(rows)
-        n = int(np.count_nonzero(valid))
-        if rows.shape != (n, bands):
-            what = f"answers {rows.shape} for {n} pixels and {bands} bands"
-            raise InputError("DA404", f"map product {self.product.suffix or 'main'!r}", what, "return (N, bands)")
-        layers = np.full((bands, window.height, window.width), self.product.nodata, dtype=self.product.dtype)
-        if np.dtype(self.product.dtype).kind in "iu" and rows.dtype.kind == "f":
-            rows = np.where(np.isfinite(rows), np.rint(rows), self.product.nodata)
-        layers[:, valid] = rows.T.astype(self.product.dtype)
-        if self._dataset is None:
-            raise InputError("IO104", self.final, "is not open for writing", "use the writer in a with block")
-        where = PixelWindow(window.col, window.row, window.width, window.height)  # pyright: ignore[reportCallIssue]
-        with quiet_gdal(), self._explained():
-            self._dataset.write(layers, window=where)
-        return layers
+    Raises:
+        EcotoneError: IO104, ST102, ST104 when a name cannot be taken.
+    """
+    write_json(folder / PUBLISH, {"files": [[one.packed.name, one.final.name] for one in files]})
+    return finish_publishing(folder) or []
 
-    def finish(self) -> None:
-        """Closes the plain file and makes the cloud-optimised one, flushed to disk but not yet under its final name."""
-        kind = np.dtype(self.product.dtype).kind
-        resampling = "AVERAGE" if kind == "f" else ("MODE" if self.product.legend else "NEAREST")
-        with quiet_gdal(), self._explained():
-            if self._dataset is not None:
-                self._dataset.close()
-                self._dataset = None
-            size = self.grid.height * self.grid.width * len(self.product.bands) * np.dtype(self.product.dtype).itemsize
-            if self.plain.stat().st_size < size:
-                raise OSError(errno.ENOSPC, "file shorter than its content")
-            options: dict[str, Any] = {
-                "COMPRESS": "DEFLATE",
-                "PREDICTOR": "YES",
-                "BLOCKSIZE": str(BLOCK),
-                "OVERVIEWS": "IGNORE_EXISTING",
-                "OVERVIEW_RESAMPLING": resampling,
-                "BIGTIFF": "IF_SAFER",
-                "NUM_THREADS": "2",
-            }
-            rasterio.shutil.copy(str(self.plain), str(self.cog), driver="COG", **options)
-            self.plain.unlink()
-            fsync_path(self.cog)
+
+def finish_publishing(folder: Path) -> list[Path] | None:
+    """Takes the final names noted in a work folder that were not taken yet; None when there is no note.
+
+    Sidecar files that described an older map are removed.
+    """
+    note = folder / PUBLISH
+    if not note.is_file():
+        return None
+    try:
+        pairs = [(Path(str(a)).name, Path(str(b)).name) for a, b in read_json(note, _MAX_NOTE)["files"]]
+    except (EcotoneError, KeyError, TypeError, ValueError):
+        note.unlink(missing_ok=True)
+        return None
+    for packed, name in pairs:
+        final = folder.parent / name
         try:
-            open_raster(self.cog).close()
-        except InputError as error:
-            raise InterruptedRunError(
-                "ST104", self.final, "the written file is incomplete", "check the disk and run again"
-            ) from error
-
-    def publish(self) -> Path:
-        """Takes the final name; sidecar files that described an older map are removed."""
-        try:
-            self.cog.replace(self.final)
+            if (folder / packed).is_file():
+                (folder / packed).replace(final)
         except OSError as error:
-            raise write_problem(self.final, error) from error
+            raise write_problem(final, error) from error
         for ending in (".aux.xml", ".ovr", ".msk"):
             with suppress(OSError):
-                self.final.with_name(self.final.name + ending).unlink(missing_ok=True)
-        return self.final
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except EcotoneError:
-            raise
-        except (RasterioError, OSError) as error:
-            raise _write_fault(self.final, error) from error
+                final.with_name(final.name + ending).unlink(missing_ok=True)
+    fsync_path(folder.parent)
+    return [folder.parent / name for _, name in pairs]
 
 
 def _write_fault(path: Path, error: Exception) -> EcotoneError:
@@ -270,13 +271,3 @@ def class_colours(legend: Mapping[int, str], nodata: int) -> dict[int, tuple[int
         red, green, blue = colorsys.hls_to_rgb((0.33 + i * 0.618034) % 1.0, 0.42 + 0.16 * (i % 2), 0.55)
         table[int(value)] = (round(255 * red), round(255 * green), round(255 * blue), 255)
     return table | {nodata: (0, 0, 0, 0)}
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
