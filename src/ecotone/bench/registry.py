@@ -35,7 +35,8 @@ BENCHES: dict[str, BenchEntry] = {
         "ecotone.bench.archipelago", "simulated islands under growing effort bias, against the known truth"
     ),
     "maps": BenchEntry(
-        "ecotone.bench.maps", "maps of large grids: pixels per second beside elapid, and a continent within a memory budget"
+        "ecotone.bench.maps",
+        "maps of large grids: pixels per second beside elapid, and a continent within a memory budget",
     ),
     "speed": BenchEntry(
         "ecotone.bench.speed", "stacked training against a plain loop, at equal mathematics and end to end"
