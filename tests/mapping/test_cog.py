@@ -105,3 +105,10 @@ def test_predictors_against_plain_ones():
     assert predicted(floats).tobytes() == b"".join(rows)
     whole = rng.integers(-9, 9, (3, 5)).astype("<i2")
     assert np.array_equal(predicted(whole), np.concatenate([whole[:, :1], np.diff(whole, axis=1)], axis=1))
+
+
+def test_reading_where_the_system_reads_at_no_place(tmp_path, monkeypatch):
+    values = np.random.default_rng(0).random((2, 530, 40)).astype(np.float32)
+    whole = packed(tmp_path, values, np.nan, "mean").read_bytes()
+    monkeypatch.delattr(cog.os, "preadv")
+    assert packed(tmp_path, values, np.nan, "mean", "q.tif").read_bytes() == whole

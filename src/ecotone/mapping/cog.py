@@ -293,7 +293,16 @@ def read_full(handle: int, array: np.ndarray, start: int) -> None:
     """
     done, buffer = 0, memoryview(array.data).cast("B")
     while done < len(buffer):
-        got = os.preadv(handle, [buffer[done:]], start + done)
+        got = _read_at(handle, buffer[done:], start + done)
         if got == 0:
             raise OSError(errno.EIO, "a raw layer is shorter than its map")
         done += got
+
+
+def _read_at(handle: int, buffer: memoryview, start: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(handle, [buffer], start)
+    os.lseek(handle, start, os.SEEK_SET)  # where the system has no better way, such as Windows
+    content = os.read(handle, len(buffer))
+    buffer[: len(content)] = content
+    return len(content)

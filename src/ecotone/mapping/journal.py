@@ -56,7 +56,9 @@ class Journal:
             OSError: When the disk is full; the line may then be torn, which is noticed when it is read.
         """
         if self._handle is None:
-            self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            self._handle = os.open(
+                self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666
+            )
         text = f"{index} {done.valid} {done.checksum:08x}"
         line = b"\n" * self._torn + f"{text} {zlib.crc32(text.encode()):08x}\n".encode()
         self._torn = True

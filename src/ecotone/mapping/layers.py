@@ -64,7 +64,11 @@ class RawLayers:
 
     def on_disk(self) -> int:
         """Bytes the files take on disk by now."""
-        return sum(512 * self.path(i).stat().st_blocks for i in range(len(self.products)) if self.path(i).exists())
+        return sum(
+            512 * getattr(self.path(i).stat(), "st_blocks", 0)
+            for i in range(len(self.products))
+            if self.path(i).exists()
+        )
 
     @contextmanager
     def opened(self) -> Iterator[OpenLayers]:
@@ -72,7 +76,7 @@ class RawLayers:
         handles = []
         try:
             for i in range(len(self.products)):
-                handles.append(os.open(self.path(i), os.O_RDWR))
+                handles.append(os.open(self.path(i), os.O_RDWR | getattr(os, "O_BINARY", 0)))
             yield OpenLayers(self, handles)
         finally:
             for handle in handles:
@@ -150,4 +154,8 @@ def checksum(layers: Sequence[np.ndarray]) -> int:
 def _write_full(handle: int, buffer: memoryview, start: int) -> None:
     done = 0
     while done < len(buffer):
-        done += os.pwrite(handle, buffer[done:], start + done)
+        if hasattr(os, "pwrite"):
+            done += os.pwrite(handle, buffer[done:], start + done)
+        else:
+            os.lseek(handle, start + done, os.SEEK_SET)  # each process has handles of its own
+            done += os.write(handle, buffer[done:])

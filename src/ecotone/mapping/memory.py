@@ -105,7 +105,7 @@ def added(work: Callable[[], Result]) -> tuple[Result, int | None]:
 
 def give_back() -> None:
     """Returns freed memory to the system, where the C library would keep it for later."""
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 

@@ -177,10 +177,23 @@ def make_plan(
     Raises:
         UsageError: US104 when the budget is too small, with the least that works.
     """
+    with quiet_gdal(GDAL_CACHEMAX=MIN_CACHE):  # so that what the process holds is not what GDAL keeps of the sample
+        return _planned(ready, budget=budget, window=window, workers=workers, remote=remote, stored=stored, timed=timed)
+
+
+def _planned(
+    ready: Prepared,
+    *,
+    budget: int,
+    window: int | None,
+    workers: int,
+    remote: bool,
+    stored: Mapping[str, Any] | None,
+    timed: bool,
+) -> Plan:
     job, grid = ready.job, ready.job.stack.grid
-    with quiet_gdal():
-        blocks = Blocks.of(job.stacks())
-        rows, place = _sample(job, blocks, covariate_type(ready.system))
+    blocks = Blocks.of(job.stacks())
+    rows, place = _sample(job, blocks, covariate_type(ready.system))
     groups = _groups(ready, rows, budget)
     layout = None
     costs = None
