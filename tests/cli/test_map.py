@@ -54,7 +54,7 @@ def test_another_climate_gives_all_layers(world, ecotone, fitted, tmp_path):
     assert ecotone("map", fitted, "--out", now).status == 0
     ended = ecotone("map", fitted, "--covariates", world.future, "--out", then)
     assert ended.status == 0 and not ended.err
-    layers = ("binary-maxtss", "binary-p10", "difference", "extrapolation", "extrapolation-by")
+    layers = ("binary-maxtss", "binary-p10", "change", "difference", "extrapolation", "extrapolation-by", "turnover")
     assert left(tmp_path) == sorted(["now.tif", "future.tif", *(f"future.{layer}.tif" for layer in layers)])
     for layer in layers:
         assert f"{tmp_path}/future.{layer}.tif" in ended.out
