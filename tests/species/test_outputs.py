@@ -149,3 +149,21 @@ def test_damaged_calibration_is_refused(change):
     with pytest.raises(InputError) as caught:
         Calibration.from_dict(calibration.to_dict() | change, M, S)
     assert caught.value.code == "DA404"
+
+
+def test_rows_of_a_window_are_answered_some_at_a_time(monkeypatch):
+    """The same bits, in memory that does not grow with the window."""
+    from types import SimpleNamespace
+
+    from ecotone.species import maps, system
+
+    monkeypatch.setattr(system, "ANSWERS", 1)
+    monkeypatch.setattr(system, "LEAST_ROWS", 8)
+    seen = []
+    monkeypatch.setattr(maps, "window", lambda _, x, __: (seen.append(len(x)), (x * 2, x[:, :1]))[1])
+    owner = SimpleNamespace(members=2, species=["a", "b"], _tell_unseen=lambda _: None)
+    x = np.arange(42.0).reshape(21, 2)
+    both = system.SpeciesSystem.window(owner, x)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(both[0], x * 2)
+    np.testing.assert_array_equal(both[1], x[:, :1])
+    assert seen == [8, 8, 5]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -206,7 +207,8 @@ class FeatureMap:
             if kind == "linear":
                 parts.append(zk)
             elif kind == "quantile":
-                parts.extend(self._rank(z[:, j], j)[:, None] for j in keep)
+                columns = np.ascontiguousarray(z.T)
+                parts.extend(self._rank(columns[j], j)[:, None] for j in keep)
             elif kind == "quadratic":
                 parts.append(zk**2)
             elif kind == "product":
@@ -232,22 +234,38 @@ class FeatureMap:
             else np.zeros((len(x), 0), np.float32)
         )
 
+    @cached_property
+    def _ranks(self) -> tuple[tuple[Array, Array, Array, Array], ...]:
+        """Per continuous covariate its K distinct knots, the rank at each, the rank just above it, and the slope above it.
+
+        Ties in the background (a covariate that is 0 in half the cells) make equal knots; a value there gets their mean rank.
+        """
+        found = []
+        for knots in self.quantiles:
+            steps = np.linspace(0.0, 1.0, len(knots))
+            first = np.flatnonzero(np.append(True, np.diff(knots) > 0))
+            last = np.append(first[1:], len(knots)) - 1
+            apart = np.append(np.diff(knots[first]), 1.0)  # above the last knot the rank stays
+            slope = np.append(steps[first[1:]] - steps[last[:-1]], 0.0) / apart
+            at_knot = np.where(last > first, (first + last) / 2 / max(len(knots) - 1, 1), steps[first])
+            found.append((knots[first], at_knot, steps[last], slope))
+        return tuple(found)
+
     def _rank(self, z: Array, j: int) -> Array:
-        # interpolation between knots; ties in the background (a covariate that is 0 in half the cells) make equal knots,
-        # and a value there gets their mean rank
-        knots = self.quantiles[j]
-        steps = np.linspace(0.0, 1.0, len(knots))
-        known = np.append(True, np.diff(knots) > 0)
-        first = np.flatnonzero(known)
-        last = np.append(first[1:], len(knots)) - 1
-        apart = np.append(np.diff(knots[first]), 1.0)  # above the last knot the rank stays
-        slope = np.append(steps[first[1:]] - steps[last[:-1]], 0.0) / apart
-        at_knot = np.where(last > first, (first + last) / 2 / max(len(knots) - 1, 1), steps[first])
-        below = np.maximum(np.searchsorted(knots[first], z, "right") - 1, 0)
-        beyond = z - knots[first][below]
-        rank = np.where(beyond == 0, at_knot[below], slope[below] * beyond + steps[last][below])
+        """(N,) standardised covariate j -> (N,) its rank among the background, with unit variance there."""
+        knots, at_knot, above, slope = self._ranks[j]
+        below = np.searchsorted(knots, z, "right")
+        below -= 1
+        np.maximum(below, 0, out=below)
+        beyond = z - knots[below]
+        rank = slope[below]
+        rank *= beyond
+        rank += above[below]
+        np.copyto(rank, at_knot[below], where=beyond == 0)
         np.copyto(rank, 0.0, where=beyond < 0)
-        return np.sqrt(12.0) * (rank - 0.5)  # unit variance over the background
+        rank -= 0.5
+        rank *= np.sqrt(12.0)
+        return rank
 
     def hinge_values(self, z: Array, j: int) -> Array:
         """(N,) standardised covariate j -> (N, 2 hinges) forward and reverse hinges, 0..1."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 STORE = "sites"  # where a run packs tables of sites
+ANSWERS = 20_000_000  # numbers of all members and species that are held at a time
+LEAST_ROWS = 1024
 IN_MEMORY = 50_000_000  # numbers of a store that are read whole
 
 
@@ -328,7 +330,13 @@ class SpeciesSystem(System):
         from ecotone.species import maps
 
         self._tell_unseen(covariates)
-        return maps.window(self, covariates, Ask.parse(ask))
+        asked = Ask.parse(ask)
+        step = max(LEAST_ROWS, ANSWERS // (self.members * len(self.species)))
+        if len(covariates) <= step:
+            return maps.window(self, covariates, asked)
+        # thousands of species: a few rows at a time, so that memory does not grow with the window
+        parts = [maps.window(self, covariates[i : i + step], asked) for i in range(0, len(covariates), step)]
+        return tuple(np.concatenate(product) for product in zip(*parts, strict=True))
 
     def change_products(self, **ask: Any) -> tuple[MapProduct, ...]:
         """What a map of another climate adds when turnover is asked for."""

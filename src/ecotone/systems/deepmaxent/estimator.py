@@ -5,6 +5,8 @@ Letters: N sites, P covariates, S species, U background sites, M members.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -279,12 +281,30 @@ class DeepMaxent(SpeciesEstimator):
             unseen: What an unseen category does, see `FeatureMap.transform`.
             precision: "float32", or "bfloat16" between hidden layers: faster on processors that have it, less exact.
         """
-        network = self.network_.predictor(precision)
+        network, features = self.network_.predictor(precision), self.features_
 
         def run(rows: Array) -> Array:
-            return network(torch.from_numpy(rows)).transpose(0, 1).numpy()  # (rows, M, S)
+            f = torch.from_numpy(features.transform(rows, unseen=unseen))
+            parts = [network(f[i : i + CHUNK]) for i in range(0, len(f), CHUNK)]
+            return torch.cat(parts, dim=1).transpose(0, 1).numpy()  # (rows, M, S)
 
-        return in_fixed_chunks(run, self.features_.transform(X, unseen=unseen), CHUNK).transpose(1, 0, 2)
+        X = np.asarray(X, dtype=np.float64)
+        with single_thread() as threads:
+            return in_fixed_chunks(run, X, threads=threads).transpose(1, 0, 2)
+
+
+@contextmanager
+def single_thread() -> Iterator[int]:
+    """Lets torch use one thread, and gives how many it may use otherwise.
+
+    Chunks side by side are faster than threads within one, and the answer does not depend on their number.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _warn(problem: EcotoneWarning) -> None:
