@@ -97,4 +97,6 @@ def case_of(system: SpeciesSystem, ready: Prepared, picture: Picture | None, imp
         background_weight=ready.background_weight if ready.inputs.bias is None and len(ready.background) else None,
         area=system.applicability,
         importance=importance,
+        cuts={"p10": calibration.tenth_percentile, "maxsum": calibration.max_tss},
+        member=system.member_name,
     )
