@@ -72,13 +72,13 @@ def page_context(run: RunFolder, budget: Budget, *, links: bool = True) -> dict[
     maps, evidence = without_repeats(maps, evidence)
     targets = list(dict.fromkeys(item.target for item in evidence if item.target))
     many = len(targets) > 1
-    shared = [build_block(item, budget) for item in maps]
     alone = targets[0] if len(targets) == 1 else ""
-    shared += [
+    shared = [
         build_block(e, budget, file=f, within=alone)
         for e, f in zip(evidence, files, strict=True)
         if not (many and e.target)
     ]
+    shared += [build_block(item, budget) for item in maps]
     groups = _groups(evidence, files, targets[:MAX_TARGETS], budget) if many else []
     name = run.path.resolve().name
     blocks = [*shared, *(block for group in groups for block in group["blocks"])]
