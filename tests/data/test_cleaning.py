@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import replace
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd

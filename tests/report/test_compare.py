@@ -341,3 +341,20 @@ def test_surfaces_over_covariates_are_no_maps(tmp_path, build):
     places = [build(tmp_path / name, [surface]).path for name in ("a", "b")]
     found = compare(*places)
     assert not found.pictures and found.uncompared == (surface.title,)
+
+
+def test_layers_that_are_the_same_give_way_to_those_that_differ(tmp_path, build):
+    from ecotone.report.compare_words import layers_shown
+
+    land = np.random.default_rng(0).random((1, 5, 6))
+    land[0, 0] = np.nan
+
+    def run(name, shift):
+        alike = Overlay(title="Similarity", weights=land, names=("a",), extent=(0, 6, 0, 5))
+        return build(tmp_path / name, [alike, replace(alike, title="Suitability", weights=land * shift)]).path
+
+    found = compare(run("a", 1.0), run("b", 0.5))
+    assert [layer.title for layer in layers_shown(found.pictures)] == ["Suitability"]
+    same = compare(tmp_path / "a", run("c", 1.0))
+    assert len(layers_shown(same.pictures)) == 1
+    assert any("the same in every cell" in words for _, words in glance(same))

@@ -284,6 +284,8 @@ def likeness(found: LayerPair) -> str:
     """How alike two layers are, in words."""
     if not found.cells:
         return "no cell has a value in both"
+    if found.same:
+        return "the same in every cell"
     if found.classes:
         return f"{percent(found.share)} of cells are of another class"
     unit = f" {found.sides[0].unit}".rstrip()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -66,6 +66,6 @@ def _agree(one: Array, other: Array, first: Overlay, second: Overlay) -> bool:
     return bool((np.abs(one - there)[both] <= _CLOSE * span + 1e-9).mean() >= _MOST)
 
 
-def _words(values: Array, legend: dict[int, str]) -> Array:
+def _words(values: Array, legend: Mapping[int, str]) -> Array:
     codes, place = np.unique(values.astype(int), return_inverse=True)
     return np.array([legend.get(int(code), "") for code in codes], dtype=object)[place]
