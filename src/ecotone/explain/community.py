@@ -207,7 +207,8 @@ def richness_evidence(
             exact=True,
             note="Sum over species of the probability of at least one record in a cell"
             + (f", mean over {member}s" if several else "")
-            + ". It counts records, not species that went unseen: twice the records would give more.",
+            + ". It counts records, not species that went unseen: twice the records would give more. "
+            "Its level hangs on the background too: compare places, not runs.",
         ),
         Overlay(
             title=f"Uncertainty of the number of species: {member + 's disagree' if several else 'chance'}",
