@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import warnings
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -196,6 +197,7 @@ def test_report_as_table_line_and_evidence():
     assert report.summary().startswith("6 of 8 records kept, 1 species (1 set aside: missing coordinates")
     checks = report.to_checks()
     assert checks[0].measured == pytest.approx(75.0)
+    assert replace(report, source="/home/me/data/birds.csv").to_checks()[0].note == "From birds.csv."
     assert len(checks) == 3
     assert checks[1].details[0][1].startswith("row 8")
 

@@ -132,11 +132,16 @@ def test_evidence_is_painted():
 
     p, q = draw(), draw(seed=1)
     mean, parts = richness_evidence(richness(p), paint, (0, 3, 0, 2))
-    assert mean.weights.shape == (1, 2, 3) and parts.title.endswith("members disagree")
+    assert mean.weights.shape == (1, 2, 3) and parts.title.endswith(": ensemble members disagree")
+    again = richness_evidence(richness(p), paint, None, member="bootstrap replicate")
+    assert "ensemble" not in "".join(e.title + e.note for e in again) and "bootstrap replicates" in again[0].note
+    assert "replicate" not in richness_evidence(richness(p[0]), paint, None, member="replicate")[0].note
     np.testing.assert_array_equal(parts.weights[0].ravel(), richness(p).model)
     change, share = turnover_evidence(turnover(p, q), paint, None, between="now and 2050")
-    assert change.names == ("gained", "lost") and "now and 2050" in share.title and "Members differ" in share.note
-    assert "Members" not in turnover_evidence(turnover(p[0], q[0]), paint, None)[1].note
+    assert (
+        change.names == ("gained", "lost") and "now and 2050" in share.title and "Ensemble members differ" in share.note
+    )
+    assert "members" not in turnover_evidence(turnover(p[0], q[0]), paint, None)[1].note
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,25 @@ def test_effort_evidence(land):
     assert "2 km" in check.details[0][1]
 
 
+def test_records_of_one_species_are_not_called_effort(land):
+    surface = effort_surface(sites(land, 4), land, EXTENT, bandwidth=1.0)
+    picture, check = effort_evidence(surface, single=True)
+    assert "where it lives" in picture.note and "follows the observers" not in picture.note
+    assert check.verdict == "note" and np.isnan(check.bound)
+    rng = np.random.default_rng(0)
+    along = effort_along(rng.normal(size=(20, 1)), rng.normal(size=(50, 1)), ["heat"])
+    assert "where it lives" in condition_evidence(along, single=True)[0].note
+
+
+def test_levels_too_rare_to_be_visited_are_not_drawn():
+    available = np.repeat([1.0, 2.0, 3.0], [600, 396, 4])[:, None]
+    visited = np.repeat([1.0, 2.0], [30, 10])[:, None]
+    along = effort_along(visited, available, ["biome"], categorical=["biome"])
+    assert along[0].available.tolist() == [0.6, 0.396, 0.004] and along[0].upper[2] > 10
+    _, curve = condition_evidence(along)
+    assert curve.categories == ("1", "2") and curve.upper.max() < 3 and "in no picture" in curve.note
+
+
 def test_visits_along_covariates_by_counting():
     rng = np.random.default_rng(0)
     available = np.column_stack([rng.normal(size=1000), rng.choice([1, 2, 5], 1000), rng.normal(size=1000)])

@@ -109,6 +109,11 @@ def test_frame_and_checks_are_on_the_asked_scale():
     assert list(frame.columns)[-1] == "records_held_out"
     check = threshold_evidence(found, list("abcd"), [2], scale=scale)[0]
     assert check.target == "c" and check.measured == pytest.approx(scale(found.value.T).T[2, 3])
+    cuts = {"p10": found.value[:, 1], "maxsum": found.value[:, 3] + [0, 0, 0.5, 0]}
+    told = threshold_evidence(found, list("abcd"), [2, 3], scale=scale, cuts=cuts)
+    assert [len(c.details) for c in told] == [6, 5]
+    assert told[0].details[5][0] == "largest sensitivity + specificity, 0/1 maps"
+    assert told[0].details[5][1].startswith(f"{1 / (1 + np.exp(-cuts['maxsum'][2])):.3g}: ")
     assert len(check.details) == 5 and "omits 0 % (held out 0 %), covers" in check.details[0][1]
 
 

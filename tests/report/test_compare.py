@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -302,3 +303,58 @@ def test_what_cannot_be_compared_is_one_line(make_pair, tmp_path):
     assert refusal(first.path, second.path) == "DA406"
     second.record_path.write_text("{}")
     assert refusal(first.path, second.path) == "IO102"
+
+
+def test_a_band_over_sites_is_not_laid_over_one_of_uncertainty():
+    x = np.linspace(0, 1, 4)
+
+    def banded(words):
+        return Curve(title="c", x=x, y=x, x_label="bio1", y_label="y", lower=x - 0.1, upper=x + 0.1, band=words)
+
+    sites = banded("5-95 % of 100 single background sites; not an uncertainty")
+    mixed = pair_curves(banded("5-95 % of 5 ensemble members"), sites)
+    assert mixed.drawn[0].lower is not None and mixed.drawn[1].lower is None and mixed.drawn[1].band == ""
+    alike = pair_curves(sites, replace(sites, band=sites.band.replace("100", "80")))
+    assert alike.drawn == (alike.run, alike.other)
+
+
+def test_pairs_of_covariates_are_matched_whatever_their_strength():
+    def strengths(names):
+        return Contributions(title="t", names=names, values=np.array([2.0, 1.0]))
+
+    both = pair_terms(strengths(("a × b (H=0.10)", "a × c (H=0.05)")), strengths(("a × b (H=0.88)", "b × c (H=0.1)")))
+    assert both.names == ("a × b", "a × c", "b × c") and both.values[:, 0].tolist() == [2, 2]
+    assert both.run.names == ("a × b", "a × c")
+
+
+def test_nearly_all_cells_are_told_in_full():
+    from ecotone.report.contrast import percent
+
+    assert [percent(s).split("\xa0")[0] for s in (0.996, 1.0, 0.123, float("nan"))] == ["99.6", "100", "12", "n/a"]
+
+
+def test_surfaces_over_covariates_are_no_maps(tmp_path, build):
+    surface = Overlay(
+        title="Acting together: heat and rain", weights=np.ones((1, 3, 3)), names=("fern",), extent=(0, 400, 0, 3000),
+        x_label="heat", y_label="rain",
+    )  # fmt: skip
+    places = [build(tmp_path / name, [surface]).path for name in ("a", "b")]
+    found = compare(*places)
+    assert not found.pictures and found.uncompared == (surface.title,)
+
+
+def test_layers_that_are_the_same_give_way_to_those_that_differ(tmp_path, build):
+    from ecotone.report.compare_words import layers_shown
+
+    land = np.random.default_rng(0).random((1, 5, 6))
+    land[0, 0] = np.nan
+
+    def run(name, shift):
+        alike = Overlay(title="Similarity", weights=land, names=("a",), extent=(0, 6, 0, 5))
+        return build(tmp_path / name, [alike, replace(alike, title="Suitability", weights=land * shift)]).path
+
+    found = compare(run("a", 1.0), run("b", 0.5))
+    assert [layer.title for layer in layers_shown(found.pictures)] == ["Suitability"]
+    same = compare(tmp_path / "a", run("c", 1.0))
+    assert len(layers_shown(same.pictures)) == 1
+    assert any("the same in every cell" in words for _, words in glance(same))

@@ -238,3 +238,15 @@ def test_numbers_are_short(value, text):
 
 def test_units_are_written_as_people_do():
     assert (with_unit("t", "degC"), with_unit("p", "1"), with_unit("", "mm")) == ("t (°C)", "p", "mm")
+
+
+def test_unlike_the_sample_is_red_on_every_map():
+    from ecotone.report.overlays import scale
+
+    layer = np.array([[-80.0, 60.0]])
+    sampled = Overlay(title="t", weights=layer[None], names=("similarity",), unit="%")
+    beyond = Overlay(title="t", weights=-layer[None], names=("dissimilarity",), unit="%")
+    for overlay in (sampled, beyond):
+        colours, norm = scale([overlay.weights[0]], overlay)
+        red, _, blue, _ = colours(norm(overlay.weights[0]))[0, 0]
+        assert red > blue

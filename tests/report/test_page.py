@@ -145,10 +145,33 @@ def test_many_targets_are_grouped_and_kept_small(tmp_path, build):
     text = write_report(run.path, max_figures=6).read_text()
     page = Page(text)
     assert len(page.of("svg")) == 6
-    assert text.count('class="target"') == 40 and "Species 39" in text
+    assert text.count('class="target"') == 80 and "Species 39" in text
     assert "35 figures were left out" in text
     assert "small: holds 40 of 40 times" in text and text.index("Whole model") < text.index("small: holds")
-    assert len([d for d in page.of("details") if d.get("class") == "target" and "open" in d]) == 1
+    assert len([d for d in page.of("details") if d.get("class") == "target" and "open" in d]) == 2
+
+
+def test_curves_of_each_species_stand_with_the_response_curves(tmp_path, build):
+    x = np.linspace(0, 1, 5)
+    items = [
+        item
+        for name in ("fern", "moss")
+        for item in (
+            Curve(title=f"{name}: response to bio1", x=x, y=x, x_label="bio1", y_label="y", target=name),
+            Check(title=f"{name}: thresholds", claim="c", measured=0.1, target=name),
+        )
+    ]
+    run = build(tmp_path / "r", items)
+    (run.tables_path).mkdir()
+    (run.tables_path / "thresholds.csv").write_text("species\nfern\n")
+    text = write_report(run.path).read_text()
+    Page(text).check_links()
+    assert 'href="#responses"' in text and 'href="#thresholds"' in text and "By target" not in text
+    responses = text[text.index('<section id="responses"') : text.index('<section id="thresholds"')]
+    assert responses.count("<svg") == 2 and "<summary>moss</summary>" in responses
+    assert 'href="tables/thresholds.csv"' in text and 'href="#data"' in text
+    elsewhere = write_report(run.path, out=tmp_path / "page.html").read_text()
+    assert "tables/thresholds.csv" not in elsewhere
 
 
 def test_nested_terms_and_galleries_are_shown(page):
@@ -253,7 +276,7 @@ def test_evidence_of_each_kind_finds_its_section():
         ),
         (Curve(title="Sampling effort along bio1", x=x, y=x, x_label="bio1", y_label="y"), "effort"),
         (Overlay(title="Turnover between now and 2050", weights=np.ones((1, 2, 2)), names=("t",)), "maps"),
-        (Check(title="fern: thresholds", claim="c", measured=1.0), "checks"),
+        (Check(title="fern: thresholds", claim="c", measured=1.0), "thresholds"),
     ]
     assert {e.title: topic_of(e) for e, _ in places} == {e.title: topic for e, topic in places}
     assert {topic for _, topic in places} <= set(TOPICS)

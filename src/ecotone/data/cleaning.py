@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -123,7 +124,11 @@ class CleaningReport:
         share = self.n_kept / max(self.n_in, 1)
         checks = [
             Check(
-                title="Records kept", claim=self.summary(), measured=100 * share, unit="%", note=f"from {self.source}"
+                title="Records kept",
+                claim=self.summary(),
+                measured=100 * share,
+                unit="%",
+                note=f"From {PurePath(self.source).name}." if self.source else "",
             )
         ]
         for row in self.rows:

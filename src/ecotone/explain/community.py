@@ -180,28 +180,38 @@ def _ratio(top: Array, bottom: Array) -> Array:
 Paint = Callable[[Array], Array]
 
 
-def richness_evidence(found: Richness, paint: Paint, extent: tuple[float, float, float, float] | None) -> list[Overlay]:
+def richness_evidence(
+    found: Richness,
+    paint: Paint,
+    extent: tuple[float, float, float, float] | None,
+    *,
+    member: str = "ensemble member",
+) -> list[Overlay]:
     """Richness, and what members disagree on; what chance adds is told in words, or drawn where there is one member.
 
     Args:
         found: Of N cells.
         paint: (N, K) -> (K, H, W), nan where there is no cell.
         extent: (west, east, south, north).
+        member: What a member is, in words.
     """
     several = bool(found.model.any())
     typical = f"{np.median(found.chance):.2g}" if found.chance.size else "nothing"
     return [
         Overlay(
-            title="Expected number of species",
+            title="Expected number of species recorded",
             weights=paint(found.mean[:, None]),
             names=("richness",),
             unit="species per cell",
             extent=extent,
             exact=True,
-            note="Sum over species of the probability of at least one record, mean over members.",
+            note="Sum over species of the probability of at least one record in a cell"
+            + (f", mean over {member}s" if several else "")
+            + ". It counts records, not species that went unseen: twice the records would give more. "
+            "Its level hangs on the background too: compare places, not runs.",
         ),
         Overlay(
-            title=f"Uncertainty of the number of species: {'members disagree' if several else 'chance'}",
+            title=f"Uncertainty of the number of species: {member + 's disagree' if several else 'chance'}",
             weights=paint((found.model if several else found.chance)[:, None]),
             names=("standard deviation",),
             unit="species per cell",
@@ -209,14 +219,19 @@ def richness_evidence(found: Richness, paint: Paint, extent: tuple[float, float,
             exact=True,
             note=f"More data can reduce this. However good the model, chance adds a standard deviation of {typical} (median)."
             if several
-            else "Whether a species occurs is a matter of chance, however good the model. There is one member, so what the model "
-            "does not know is not in it.",
+            else "Whether a species occurs is a matter of chance, however good the model. A single model was fitted, so what "
+            "it does not know is not in this.",
         ),
     ]
 
 
 def turnover_evidence(
-    found: Turnover, paint: Paint, extent: tuple[float, float, float, float] | None, *, between: str = "the two states"
+    found: Turnover,
+    paint: Paint,
+    extent: tuple[float, float, float, float] | None,
+    *,
+    between: str = "the two states",
+    member: str = "ensemble member",
 ) -> list[Overlay]:
     """Gains and losses side by side, and turnover; how far members differ is told in words.
 
@@ -225,10 +240,15 @@ def turnover_evidence(
         paint: (N, K) -> (K, H, W), nan where there is no cell.
         extent: (west, east, south, north).
         between: What is compared, such as "now and 2050".
+        member: What a member is, in words.
     """
     spread = found.sorensen_spread
     known = spread[np.isfinite(spread)]
-    differ = f" Members differ by {np.median(known):.2g} (standard deviation, median cell)." if known.any() else ""
+    differ = (
+        f" {member.capitalize()}s differ by {np.median(known):.2g} (standard deviation, median cell)."
+        if known.any()
+        else ""
+    )
     return [
         Overlay(
             title=f"Species gained and lost between {between}",

@@ -67,6 +67,8 @@ class Case:
         background_weight: (U,) relative areas, or None.
         area: Area of applicability, or None.
         importance: (P,) of the covariates, or None; says which are compared.
+        cuts: Threshold rule -> (S,) log relative intensity at which 0/1 maps of the model are cut.
+        member: What a member is, in words.
     """
 
     species: Sequence[str]
@@ -87,6 +89,8 @@ class Case:
     background_weight: Array | None = None
     area: AreaOfApplicability | None = None
     importance: Array | None = None
+    cuts: Mapping[str, Array] = field(default_factory=dict)
+    member: str = "ensemble member"
 
     def __post_init__(self) -> None:
         if int(np.sum(self.valid)) != len(self.picture) or self.counts.shape != (len(self.sites), len(self.species)):
@@ -117,7 +121,7 @@ def evidence_in_depth(
     found: list[Evidence] = []
     if len(case.species) > 1 and len(shown) > 1:
         if case.extent is not None:
-            found += richness_evidence(map_richness(case), case.paint, case.extent)
+            found += richness_evidence(map_richness(case), case.paint, case.extent, member=case.member)
         kept = {case.covariates[p] for p in _leading(case)}
         found += compare_species([c for c in curves if c.x_label in kept])
         found += _overlap(case, seed)
@@ -128,7 +132,12 @@ def evidence_in_depth(
         found += [inside] if case.extent is None else [inside, picture]
     found += _effort(case)
     found += threshold_evidence(
-        case_thresholds(case), case.species, shown, scale=lambda t: case.scale(t, output), output=output
+        case_thresholds(case),
+        case.species,
+        shown,
+        scale=lambda t: case.scale(t, output),
+        output=output,
+        cuts=case.cuts,
     )
     return found
 
@@ -153,7 +162,7 @@ def change_evidence(case: Case, then: Array, *, between: str, output: str = "exp
     for some in (cells[i : i + step] for i in range(0, len(cells), step)):
         before, after = (_probability(case, x[some], output) for x in (case.picture, then))
         bands[some] = turnover(before, after).bands()
-    return list(turnover_evidence(Turnover(*bands.T), case.paint, case.extent, between=between))
+    return list(turnover_evidence(Turnover(*bands.T), case.paint, case.extent, between=between, member=case.member))
 
 
 def map_richness(case: Case) -> Richness:
@@ -223,18 +232,18 @@ def _together(case: Case, shown: Sequence[int], output: str, seed: int) -> list[
 def _effort(case: Case) -> list[Evidence]:
     found: list[Evidence] = []
     unit = "degrees" if case.geographic else "map units"
-    names = list(case.covariates)
+    names, single = list(case.covariates), len(case.species) == 1
     along = effort_along(
         case.sites, case.background, names, categorical=list(case.levels), weight=case.background_weight
     )
     try:
         if case.extent is not None:
             surface = effort_surface(case.xy, case.valid, case.extent, geographic=case.geographic)
-            found += effort_evidence(surface, unit=unit)
+            found += effort_evidence(surface, unit=unit, single=single)
     except InputError as error:  # a thinned picture may miss the few cells that were visited
         if error.code != "OC202":
             raise
-    return [*found, *condition_evidence(along, units=case.units, curves=2)]
+    return [*found, *condition_evidence(along, units=case.units, curves=2, single=single)]
 
 
 def case_overlap(case: Case, seed: int) -> tuple[Overlap, Array, str]:

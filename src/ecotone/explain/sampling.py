@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,11 @@ Array = np.ndarray
 Extent = tuple[float, float, float, float]
 _REACH = 2.0  # bandwidths within which a site tells something
 _FLOOR = 1e-2  # of the mean effort; drawn no darker
+_EXPECTED = 1.0  # visits by chance; levels with fewer are not drawn, since nothing can be said of them
+ONE_SPECIES = (
+    "These are the records of one species: they show where it lives as much as where people looked, and only records "
+    "of other species could tell the two apart."
+)
 
 
 @dataclass(frozen=True)
@@ -114,13 +119,16 @@ def _reference_bandwidth(xy: Array) -> float:
     return float(spread.mean() * len(xy) ** (-1 / 6))
 
 
-def effort_evidence(surface: EffortSurface, *, bound: float = 50.0, unit: str = "map units") -> list[Overlay | Check]:
+def effort_evidence(
+    surface: EffortSurface, *, bound: float = 50.0, unit: str = "map units", single: bool = False
+) -> list[Overlay | Check]:
     """The surface as a picture, and the share of the area without effort as a check.
 
     Args:
         surface: From `effort_surface`.
         bound: Percent of the area without effort beyond which the check asks for judgement.
         unit: Of the bandwidth.
+        single: All sites are records of one species, which mix where it lives with where people looked.
     """
     mean = float(np.nanmean(surface.density))
     relative = np.log10(np.maximum(surface.density / mean, _FLOOR))
@@ -133,21 +141,21 @@ def effort_evidence(surface: EffortSurface, *, bound: float = 50.0, unit: str = 
             unit="log10 of times the mean",
             extent=surface.extent,
             note="Density of visited sites of all species. Red: visited more than on average (1: ten times), blue: less "
-            "(\N{MINUS SIGN}1: a tenth). A map that follows "
-            "this picture follows the observers.",
+            "(\N{MINUS SIGN}1: a tenth). "
+            + (ONE_SPECIES if single else "A map that follows this picture follows the observers."),
         ),
         Check(
             title="Area without sampling effort",
             claim="Share of the area with no visited site nearby",
             measured=share,
-            bound=bound,
+            bound=float("nan") if single else bound,
             unit="%",
-            verdict="pass" if share <= bound else "note",
+            verdict="pass" if share <= bound and not single else "note",
             details=(
                 ("nearby is within", f"{_REACH * surface.bandwidth:.3g} {unit} (2 bandwidths)"),
                 ("visited sites", f"{surface.sites:,}"),
             ),
-            note="Where nobody looked, the absence of records says nothing.",
+            note="Where nobody looked, the absence of records says nothing." + (f" {ONE_SPECIES}" if single else ""),
         ),
     ]
 
@@ -164,6 +172,7 @@ class ConditionEffort:
         lower: (B,) lower edge of a 95 % interval (Jeffreys, sites taken as independent).
         upper: (B,) upper edge.
         visited: (B,) number of visited sites.
+        available: (B,) share of the available area.
         moved: Share of visited sites that would have to lie elsewhere for visits to mirror what is available.
         chance: What `moved` would be on average if as many sites were chosen at random.
         levels: Whether bins are levels of a categorical covariate.
@@ -175,6 +184,7 @@ class ConditionEffort:
     lower: Array
     upper: Array
     visited: Array
+    available: Array
     moved: float
     chance: float
     levels: bool
@@ -247,6 +257,7 @@ def effort_along(
                 lower=lower[some] / share[some],
                 upper=upper[some] / share[some],
                 visited=k[some],
+                available=share[some],
                 moved=float(0.5 * np.abs(k / n - share).sum()),
                 chance=float(0.5 * np.sqrt(2 * share * (1 - share) / (math.pi * n)).sum()),
                 levels=levels,
@@ -262,9 +273,20 @@ def _weighted_quantiles(values: Array, weight: Array, shares: Array) -> Array:
 
 
 def condition_evidence(
-    found: Sequence[ConditionEffort], *, units: Mapping[str, str] | None = None, curves: int = 3
+    found: Sequence[ConditionEffort],
+    *,
+    units: Mapping[str, str] | None = None,
+    curves: int = 3,
+    single: bool = False,
 ) -> list[Contributions | Curve]:
-    """Which covariates were visited unevenly, and curves of the most uneven ones."""
+    """Which covariates were visited unevenly, and curves of the most uneven ones.
+
+    Args:
+        found: From `effort_along`.
+        units: Covariate -> unit.
+        curves: How many covariates get a curve.
+        single: All sites are records of one species.
+    """
     units = units or {}
     order = sorted(found, key=lambda c: -c.moved)
     chance = max((c.chance for c in found), default=0.0)
@@ -274,10 +296,11 @@ def condition_evidence(
             names=tuple(c.name for c in found),
             values=np.array([100 * c.moved for c in found]),
             unit="% of visited sites that lie elsewhere than chance would put them",
-            note=f"0: conditions were visited as often as they occur. Random sites alone give up to {100 * chance:.1f} %.",
+            note=f"0: conditions were visited as often as they occur. Random sites alone give up to {100 * chance:.1f} %."
+            + (f" {ONE_SPECIES}" if single else ""),
         )
     ]
-    for c in order[:curves]:
+    for c in (_drawn(c) for c in order[:curves]):
         evidence.append(
             Curve(
                 title=f"Sampling effort along {c.name}",
@@ -291,7 +314,23 @@ def condition_evidence(
                 y_label="visited / available",
                 references={"as often as it occurs": np.ones(len(c.middle))},
                 categories=tuple(f"{v:g}" for v in c.middle) if c.levels else None,
-                note="Below 1: these conditions were visited less often than they occur. Bins hold equal shares of the area.",
+                note="Below 1: these conditions were visited less often than they occur. "
+                + (
+                    "Levels in which chance would put less than one visit are in no picture."
+                    if c.levels
+                    else "Bins hold equal shares of the area."
+                ),
             )
         )
     return evidence
+
+
+def _drawn(effort: ConditionEffort) -> ConditionEffort:
+    """Without levels so rare that their interval would hide all others; all of them where none is common."""
+    common = effort.available * effort.visited.sum() >= _EXPECTED
+    if not effort.levels or not common.any():
+        return effort
+    parts = {
+        name: getattr(effort, name)[common] for name in ("middle", "ratio", "lower", "upper", "visited", "available")
+    }
+    return replace(effort, **parts)

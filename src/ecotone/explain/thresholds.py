@@ -9,7 +9,7 @@ Letters: S species, U background sites, R rules.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -207,6 +207,7 @@ def threshold_evidence(
     scale: Callable[[Array], Array] | None = None,
     output: str = "cloglog",
     best: str = "maxsum",
+    cuts: Mapping[str, Array] | None = None,
 ) -> list[Check]:
     """One check per species, with a line per rule.
 
@@ -217,6 +218,8 @@ def threshold_evidence(
         scale: Turns (R, S) scores into the scale to show.
         output: Its name.
         best: Rule whose threshold stands above the lines.
+        cuts: Rule -> (S,) scores at which 0/1 maps of the model are cut, where its own background may differ from that of
+            `found`; a line tells of each that does.
     """
     value = found.value if scale is None else np.asarray(scale(found.value.T)).T
     main = found.rules.index(best)
@@ -233,6 +236,12 @@ def threshold_evidence(
             p = found.p_value[j, r]
             words += "" if np.isnan(p) else ", p < 0.001" if p < 0.001 else f", p = {p:.3f}"
             lines.append((RULES[rule], words))
+        for rule, cut in (cuts or {}).items():
+            own = np.full_like(found.value.T, np.nan)
+            own[:] = cut
+            shown_cut = own[0, j] if scale is None else float(np.asarray(scale(own))[0, j])
+            if np.isfinite(shown_cut) and not np.isclose(shown_cut, value[j, found.rules.index(rule)], rtol=1e-6):
+                lines.append((f"{RULES[rule]}, 0/1 maps", f"{shown_cut:.3g}: against the background of the fit"))
         held = found.held_records is not None and found.held_records[j] > 0
         checks.append(
             Check(
@@ -245,7 +254,8 @@ def threshold_evidence(
                     "At or above the threshold the species is called present. Each line: the threshold, the share of training "
                     "records below it, the share of the area at or above. p: chance that a random area of the same size "
                     f"catches as many {'held-out' if held else 'training'} records"
-                    f"{'' if held else ', which flatters because the model has seen them'}."
+                    f"{'' if held else ', which flatters because the model has seen them'}. Kappa takes background cells for "
+                    "absences, so it is strict where they outnumber the records."
                 ),
             )
         )

@@ -27,17 +27,21 @@ MAX_NESTED = 12
 TOPICS: dict[str, str] = {
     "maps": "Maps",
     "responses": "Response curves",
-    "interactions": "Acting together",
     "importance": "What matters",
+    "interactions": "Acting together",
     "species": "Species side by side",
     "examples": "Examples",
     "extrapolation": "Extrapolation",
     "effort": "Sampling effort",
+    "thresholds": "Thresholds",
     "checks": "Checks",
 }
 """Sections of evidence in the order in which they are read."""
 
 WIDE_TOPICS = frozenset({"maps", "interactions", "importance", "species", "examples", "extrapolation", "effort"})
+
+TOGETHER = frozenset({"responses", "thresholds"})
+"""Sections that hold what belongs to single targets too, so that it is found without looking through all targets."""
 
 SEEN = {"maps": 4}
 """Pieces of a section that are seen without unfolding; all of them where none are named."""
@@ -53,6 +57,7 @@ _BY_TITLE = {
     "effort": re.compile(r"effort|sampling bias|observer|\bbackground\b", re.IGNORECASE),
     "interactions": re.compile(r"\btogether\b|interact", re.IGNORECASE),
     "species": re.compile(r"\bniche\b|overlap", re.IGNORECASE),
+    "thresholds": re.compile(r": thresholds$"),
 }
 
 

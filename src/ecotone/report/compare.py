@@ -163,7 +163,8 @@ def compare(run: str | Path, other: str | Path, *, amount: float = 0.1, seed: in
     ]
     checks = [CheckPair(a, b) for a, b in evidence.both if isinstance(a, Check) and isinstance(b, Check)]
     overlays = [(a, b) for a, b in evidence.both if isinstance(a, Overlay) and isinstance(b, Overlay)]
-    pictures = [(overlay_side(a), overlay_side(b)) for a, b in overlays]
+    pictures = [(overlay_side(a), overlay_side(b)) for a, b in overlays if a.is_map and b.is_map]
+    named = {id(a) for a, b in overlays if not (a.is_map and b.is_map)}  # matrices and surfaces over covariates
     return Comparison(
         names=short_names(*places),
         sides=(first, second),
@@ -181,7 +182,7 @@ def compare(run: str | Path, other: str | Path, *, amount: float = 0.1, seed: in
             _alone(first, second, maps.only_run, evidence.only_run),
             _alone(second, first, maps.only_other, evidence.only_other),
         ),
-        uncompared=tuple(dict.fromkeys(a.title for a, _ in evidence.both if type(a) not in drawn)),
+        uncompared=tuple(dict.fromkeys(a.title for a, _ in evidence.both if type(a) not in drawn or id(a) in named)),
     )
 
 

@@ -193,6 +193,7 @@ def _curve(found: CurvePair, names: tuple[str, str], budget: Budget) -> Block:
         pd.concat([part.loc[:, columns] for part in parts]),
         budget,
         note=f"{_sentence(gap)}.",
+        band="; ".join(f"{name}: {c.band}" for c, name in zip(found.drawn, names, strict=True) if c.band),
     )
 
 
@@ -206,11 +207,12 @@ def _terms(found: TermsPair, names: tuple[str, str], budget: Budget) -> Block:
     return _block(title, budget.svg(drawing), frame, budget, note=rank or "Too few terms in common to rank.")
 
 
-def _block(title: str, figure: Markup, frame: pd.DataFrame, budget: Budget, *, note: str, broad: bool = False) -> Block:
+def _block(title: str, figure: Markup, frame: pd.DataFrame, budget: Budget, *, note: str, band: str = "",
+           broad: bool = False) -> Block:  # fmt: skip
     name = re.sub(r"[^\w-]+", "-", title).strip("-")[:60] or "comparison"
     table = build_table(frame, budget, name=f"{name}.csv")
     return Block(kind="comparison", title=title, note=note, target="", exact=True, topic="", figure=figure, table=table,
-                 broad=broad)  # fmt: skip
+                 band=band, broad=broad)  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------ checks

@@ -121,9 +121,9 @@ def layers_shown(layers: Sequence[LayerPair]) -> list[LayerPair]:
 
 
 def _by_difference(layers: Sequence[LayerPair]) -> list[tuple[int, LayerPair]]:
-    """Each layer with its place among those of its map, all first places first."""
+    """Each layer with its place among those of its map, all first places first; the same in both only if all are."""
     by_map: dict[int, list[LayerPair]] = {}
-    for layer in layers:
+    for layer in [one for one in layers if not one.same] or layers[:1]:
         by_map.setdefault(id(layer.sides[0]), []).append(layer)
     placed = [
         entry

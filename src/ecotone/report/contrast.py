@@ -37,7 +37,7 @@ def draw_curves(found: CurvePair, names: Names) -> Figure:
 
     def drawing(figure: Figure) -> None:
         ax = figure.add_subplot()
-        curves = (found.run, found.other)
+        curves = found.drawn
         if found.run.categories is not None:
             _categories(ax, curves, names)
         else:
@@ -284,6 +284,8 @@ def likeness(found: LayerPair) -> str:
     """How alike two layers are, in words."""
     if not found.cells:
         return "no cell has a value in both"
+    if found.same:
+        return "the same in every cell"
     if found.classes:
         return f"{percent(found.share)} of cells are of another class"
     unit = f" {found.sides[0].unit}".rstrip()
@@ -293,7 +295,10 @@ def likeness(found: LayerPair) -> str:
 
 def percent(share: float) -> str:
     """``0.123 -> "12 %"``."""
-    return "n/a" if np.isnan(share) else f"{number(100 * share, 2)}\N{NO-BREAK SPACE}%"
+    if np.isnan(share):
+        return "n/a"
+    value = 100 * share
+    return f"{number(value, 2) if value < 99 else f'{value:.3g}'}\N{NO-BREAK SPACE}%"
 
 
 def _legend(ax: Axes) -> None:

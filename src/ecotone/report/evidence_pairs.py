@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from ecotone.report.map_pairs import rank_correlation
 from ecotone.report.style import pretty_unit
 
 _STEPS = 101
+_DIGITS = re.compile(r"\d+")
+_VALUE = re.compile(r" \(H=[^)]*\)$")
+_NO_UNCERTAINTY = "not an uncertainty"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,18 @@ class CurvePair:
     def alike(self) -> bool:
         """Whether both can share a pair of axes."""
         return _same_axes(self.run, self.other)
+
+    @property
+    def drawn(self) -> tuple[Curve, Curve]:
+        """Both, without a band that says how sites differ where the other's says something else."""
+        bands = [_DIGITS.sub("", c.band) for c in (self.run, self.other)]
+        if bands[0] == bands[1]:
+            return self.run, self.other
+        one, other = (
+            replace(c, lower=None, upper=None, band="") if _NO_UNCERTAINTY in c.band else c
+            for c in (self.run, self.other)
+        )
+        return one, other
 
     @property
     def variable(self) -> str:
@@ -116,7 +132,8 @@ def pair_curves(run: Curve, other: Curve) -> CurvePair:
 
 
 def pair_terms(run: Contributions, other: Contributions) -> TermsPair:
-    """Two sets of terms on one list of names."""
+    """Two sets of terms on one list of names; what stands in brackets behind a name is a value and does not count."""
+    run, other = (replace(t, names=tuple(_VALUE.sub("", name) for name in t.names)) for t in (run, other))
     sides = [dict(zip(t.names, np.asarray(t.values, float), strict=True)) for t in (run, other)]
     names = list(dict.fromkeys([*run.names, *other.names]))
     values = np.array([[side.get(name, math.nan) for name in names] for side in sides]).reshape(2, len(names))

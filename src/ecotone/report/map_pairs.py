@@ -87,6 +87,11 @@ class LayerPair:
     alone: int = 0
 
     @property
+    def same(self) -> bool:
+        """Whether both hold the same values in the same cells, so that there is nothing to see."""
+        return not self.apart and np.array_equal(self.run, self.other, equal_nan=True)
+
+    @property
     def classes(self) -> bool:
         """Whether the map holds classes rather than numbers."""
         return bool(self.sides[0].legend or self.sides[1].legend)

@@ -204,7 +204,9 @@ def scale(layers: list[np.ndarray], overlay: Overlay) -> tuple[Colormap, Normali
     low, high = (float(v) for v in np.quantile(values, [0.005, 0.995]))
     if values.min() < 0 < values.max():
         reach = max(abs(low), abs(high), 1e-12)
-        return colormaps[style.DIVERGING], TwoSlopeNorm(0.0, -reach, reach)
+        # red warns: what is unlike the sample is red on every map
+        colours = colormaps[style.DIVERGING]
+        return colours.reversed() if overlay.names == ("similarity",) else colours, TwoSlopeNorm(0.0, -reach, reach)
     if overlay.unit in ("", "1") and values.min() >= 0 and values.max() <= 1 and high > 0.25:
         return colormaps[style.SEQUENTIAL], Normalize(0, 1)
     return colormaps[style.SEQUENTIAL], Normalize(

@@ -28,10 +28,11 @@ from ecotone.files.evidence import load_evidence, slug
 from ecotone.files.model_folder import CARD, CONFIG, MAX_CARD, model_id
 from ecotone.files.run import RunFolder
 from ecotone.registry import SYSTEMS
-from ecotone.report.blocks import SEEN, TOPICS, WIDE_TOPICS, Block, Budget, build_block, rows_table
+from ecotone.report.blocks import SEEN, TOGETHER, TOPICS, WIDE_TOPICS, Block, Budget, build_block, rows_table
 from ecotone.report.maps import recorded_maps
 from ecotone.report.markdown import to_html
 from ecotone.report.metrics import BESIDE, label, marks, meaning, scale_start
+from ecotone.report.same_maps import without_repeats
 from ecotone.report.style import number
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -68,15 +69,16 @@ def page_context(run: RunFolder, budget: Budget, *, links: bool = True) -> dict[
     width = max(2, len(str(len(evidence))))
     files = [f"evidence/{i:0{width}d}-{slug(item)}.csv" if links else "" for i, item in enumerate(evidence, start=1)]
     maps, problems = recorded_maps(run.path, record)
+    maps, evidence = without_repeats(maps, evidence)
     targets = list(dict.fromkeys(item.target for item in evidence if item.target))
     many = len(targets) > 1
-    shared = [build_block(item, budget) for item in maps]
     alone = targets[0] if len(targets) == 1 else ""
-    shared += [
+    shared = [
         build_block(e, budget, file=f, within=alone)
         for e, f in zip(evidence, files, strict=True)
         if not (many and e.target)
     ]
+    shared += [build_block(item, budget) for item in maps]
     groups = _groups(evidence, files, targets[:MAX_TARGETS], budget) if many else []
     name = run.path.resolve().name
     blocks = [*shared, *(block for group in groups for block in group["blocks"])]
@@ -92,11 +94,12 @@ def page_context(run: RunFolder, budget: Budget, *, links: bool = True) -> dict[
         "trust": _trust([block for block in blocks if block.check and block.topic != "species"]),
         "target": targets[0] if len(targets) == 1 else "",
         "targets": targets,
-        "topics": _by_topic(shared),
-        "groups": groups,
+        "topics": _by_topic(shared, groups),
+        "groups": [group for group in groups if group["topics"]],
         "groups_left_out": max(len(targets) - MAX_TARGETS, 0) if many else 0,
         "training": [build_block(curve, budget) for curve in training_curves(run.metrics_path)],
         "tables": _tables(record, budget),
+        "table_files": _table_files(run) if links else [],
         "card": _card(run),
         "problems": problems,
         "facts": run_times(record),
@@ -156,7 +159,8 @@ def _groups(evidence: Sequence[Evidence], files: Sequence[str], targets: Sequenc
     for i, target in enumerate(targets, start=1):
         mine = [(e, f) for e, f in zip(evidence, files, strict=True) if e.target == target]
         blocks = [build_block(e, budget, file=f, within=target) for e, f in mine]
-        groups.append({"name": target, "anchor": f"target-{i}", "blocks": blocks, "topics": _by_topic(blocks)})
+        rest = [block for block in blocks if block.topic not in TOGETHER]
+        groups.append({"name": target, "anchor": f"target-{i}", "blocks": blocks, "topics": _by_topic(rest)})
     return groups
 
 
@@ -182,13 +186,18 @@ def _trust(checks: Sequence[Block]) -> list[dict[str, str]]:
     return sorted(lines, key=lambda line: order.index(line["verdict"]))
 
 
-def _by_topic(blocks: Sequence[Block]) -> list[dict[str, Any]]:
-    found = ((topic, title, [b for b in blocks if b.topic == topic]) for topic, title in TOPICS.items())
-    return [
-        {"key": k, "title": title, "blocks": some[: SEEN.get(k)], "more": some[SEEN.get(k, len(some)) :],
-         "wide": k in WIDE_TOPICS}
-        for k, title, some in found if some
-    ]  # fmt: skip
+def _by_topic(blocks: Sequence[Block], groups: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    """Sections with their blocks; those of `TOGETHER` also hold what belongs to single targets."""
+    found = []
+    for key, title in TOPICS.items():
+        some = [b for b in blocks if b.topic == key]
+        own = [(g["name"], [b for b in g["blocks"] if b.topic == key]) for g in groups if key in TOGETHER]
+        own = [(name, mine) for name, mine in own if mine]
+        if some or own:
+            seen = SEEN.get(key, len(some))
+            found.append({"key": key, "title": title, "blocks": some[:seen], "more": some[seen:], "own": own,
+                          "wide": key in WIDE_TOPICS})  # fmt: skip
+    return found
 
 
 def run_metrics(run: RunFolder, record: dict[str, Any]) -> dict[str, Score]:
@@ -247,6 +256,12 @@ def _tables(record: dict[str, Any], budget: Budget) -> list[tuple[str, Any]]:
         if table:
             found.append((str(title), table))
     return found
+
+
+def _table_files(run: RunFolder) -> list[str]:
+    """Tables written beside the evidence, by their path in the run."""
+    names = sorted(path.name for path in run.tables_path.glob("*.csv") if path.is_file())
+    return [f"{run.tables_path.name}/{name}" for name in names[:20]]
 
 
 def _card(run: RunFolder) -> Markup:

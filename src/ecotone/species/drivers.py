@@ -117,7 +117,8 @@ def _leave_one_out(system: SpeciesSystem, ready: Prepared) -> Contributions:
         band="2 standard errors over species" if loss.shape[1] > 1 else "",
         note=(
             "Loss of held-out log-likelihood when the model is refitted without the covariate. Small for a covariate whose "
-            "information others carry too, even when its permutation importance is large."
+            "information others carry too, even when its permutation importance is large. Below 0: held-out records were told "
+            "better without it."
         ),
     )
 

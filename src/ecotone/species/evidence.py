@@ -60,11 +60,11 @@ def _map(system: SpeciesSystem, picture: Picture, shown: list[int], output: str,
         target=system.species[shown[0]] if alone else "",
         weights=picture.paint(values),
         names=tuple(system.species[j] for j in shown),
-        unit=UNITS[output] if output != "cloglog" else "cloglog suitability, 0 to 1",
+        unit=UNITS[output],
         extent=picture.extent,
         points=ready.xy[np.asarray(ready.counts[:, [shown[0]]].toarray()).ravel() > 0] if alone else None,
         exact=True,
-        note="The model's answer on a thinned grid; `ecotone map` writes every cell. Blank cells lack a covariate.",
+        note=f"The model's answer ({output}) on a thinned grid; `ecotone map` writes every cell. Blank cells lack a covariate.",
     )
 
 
@@ -97,4 +97,6 @@ def case_of(system: SpeciesSystem, ready: Prepared, picture: Picture | None, imp
         background_weight=ready.background_weight if ready.inputs.bias is None and len(ready.background) else None,
         area=system.applicability,
         importance=importance,
+        cuts={"p10": calibration.tenth_percentile, "maxsum": calibration.max_tss},
+        member=system.member_name,
     )
