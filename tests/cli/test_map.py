@@ -25,7 +25,7 @@ def left(folder):
 def test_a_map_is_a_geotiff_that_says_what_it_is(world, ecotone, run, tmp_path):
     out = tmp_path / "map.tif"
     ended = ecotone("map", run, "--out", out)
-    assert ended.status == 0 and ended.out == f"map: {out}\n" and not ended.err
+    assert ended.status == 0 and ended.out == f"suitability: {out}\n" and not ended.err
     from ecotone.files.model_folder import model_id
 
     with rasterio.open(out) as source, rasterio.open(world.covariates / "soil_ph.tif") as grid:
@@ -36,7 +36,7 @@ def test_a_map_is_a_geotiff_that_says_what_it_is(world, ecotone, run, tmp_path):
         assert source.tags()["ECOTONE_MODEL"] == model_id(run) and source.tags()["ECOTONE_SYSTEM"] == "deepmaxent"
         values, land = source.read(), np.isfinite(grid.read(1))
     assert (np.isfinite(values) == land).all() and values[:, land].min() >= 0 and values[:, land].max() <= 1
-    assert json.loads((run / "run.json").read_text())["maps"][-1] == {"path": "../map.tif", "title": "map"}
+    assert json.loads((run / "run.json").read_text())["maps"][-1] == {"path": "../map.tif", "title": "map: suitability"}
 
 
 def test_the_window_changes_no_bit(ecotone, fitted, tmp_path):
@@ -71,7 +71,7 @@ def test_another_climate_gives_all_layers(world, ecotone, fitted, tmp_path):
     land = np.isfinite(similar)
     assert ((outside[land] > 0) == (similar[land] < 0)).all() and (similar[land] < 0).any()
     alone = ecotone("map", fitted, "--covariates", world.future, "--no-extras", "--out", tmp_path / "f.tif")
-    assert alone.out == f"map: {tmp_path}/f.tif\n"
+    assert alone.out == f"suitability: {tmp_path}/f.tif\n"
     assert (cells(tmp_path / "f.tif") == cells(then))[:, land].all()
 
 

@@ -167,3 +167,20 @@ def test_rows_of_a_window_are_answered_some_at_a_time(monkeypatch):
     np.testing.assert_array_equal(both[0], x * 2)
     np.testing.assert_array_equal(both[1], x[:, :1])
     assert seen == [8, 8, 5]
+
+
+@pytest.mark.parametrize(
+    ("share", "valid", "expected"),
+    [
+        (0.0, None, 100),
+        (0.1, 9e9, 100 / 0.9),
+        (0.9, None, 1000),
+        (0.999, None, 5100),
+        (1.0, None, 5000),
+        (1.0, 8e5, 8e5),
+    ],
+)
+def test_a_little_smoothing_changes_counts_a_little(share, valid, expected):
+    from ecotone.species.outputs import background_cells
+
+    assert background_cells(100, 5000, share, valid) == pytest.approx(expected)

@@ -20,18 +20,19 @@ from ecotone.errors import EcotoneError, EcotoneWarning, InterruptedRunError, Us
 
 USAGE = "ecotone map RUN [--covariates RASTERS] --out MAP.tif"
 TITLES = {
+    "": "suitability",
     "difference": "difference to the rasters of fit",
     "binary-p10": "above the 10th percentile of presences",
     "binary-maxtss": "above the largest sensitivity + specificity",
     "extrapolation": "similarity to the sampled conditions (extrapolation)",
     "extrapolation-by": "which covariate is outside its sampled range (extrapolation)",
     "richness": "expected number of species recorded",
+    "richness-spread": "standard deviation of the number of species recorded, by chance and between members",
     "top": "species with the highest expected count",
     "spread": "standard deviation over the members of the model",
-    "richness-spread": "uncertainty of the number of species: by chance, and between members",
-    "applicability": "unlikeness to the sites of fit, 1 at the limit of the area of applicability",
-    "change": "species expected to be gained and lost",
-    "turnover": "turnover of species, and its spread over members",
+    "applicability": "dissimilarity to the sites of fit, times the threshold (applicability)",
+    "change": "species gained and lost against the rasters of fit",
+    "turnover": "turnover against the rasters of fit (Sorensen), and its spread over members",
 }
 _LARGE = 4_000_000  # cells, from which a map takes long enough for a plan to be of interest
 
@@ -135,6 +136,9 @@ def write_maps(
             say(*plan.lines(), quiet=quiet)
 
     how = _how(folder, options)
+    if ask.get("spread") and getattr(system, "members", 2) == 1:
+        fix = "fit with --members 10, say"
+        warnings.warn(EcotoneWarning("US105", "spread", "the model has one member, so it is 0", fix), stacklevel=2)
     paths = make_map(system, stack, out, ask=ask, baseline=baseline, progress=not quiet, tell=tell, **how)
     titled = [(path, TITLES.get(path.name.removeprefix(out.stem).strip(".").rpartition(".")[0])) for path in paths]
     _note(RunFolder(folder), [(path, f"{out.stem}: {title}" if title else out.stem) for path, title in titled])

@@ -17,6 +17,7 @@ from ecotone.data.features import FeatureMap, Unseen
 from ecotone.errors import InputError, UsageError, suggest
 from ecotone.species.background import BackgroundChoice
 from ecotone.species.outputs import UNITS, Calibration
+from ecotone.species.outputs import background_cells as cells_of_background
 from ecotone.stats.ranking import max_tss_threshold, tenth_percentile_threshold
 
 Array = np.ndarray
@@ -82,8 +83,7 @@ class SpeciesEstimator(BaseEstimator):
             parts.append(cells)
             weights.append(share * w / w.sum())
         records = np.asarray(counts.sum(axis=0)).ravel()
-        sampled = float(sum(len(p) for p in parts))
-        amount = background_cells if share == 1 and background_cells else sampled
+        amount = cells_of_background(len(X), len(cells), share, background_cells)
         weight = np.concatenate(weights)
         f = self.log_intensity(np.concatenate(parts), unseen="baseline")
         self.calibration_ = Calibration.fit(f, weight, records, cells=amount)

@@ -27,6 +27,23 @@ UNITS = {
 _LARGEST = 75.0  # far outside the background; its exponential fits into a float32 map, times many records
 
 
+def background_cells(sites: int, cells: int, share: float, valid_cells: float | None = None) -> float:
+    """How many cells a background stands for, so that a record is spread over cells of one size.
+
+    A target group's sites are a cell each. Uniform cells that take a share of the weight add what that share is worth beside
+    the sites, not their number, or a little smoothing would thin all counts; a uniform background stands for all valid cells.
+
+    Args:
+        sites: With weight 1 - share together.
+        cells: Uniform cells drawn.
+        share: Share of the weight on them.
+        valid_cells: Valid cells of the area; those drawn by default.
+    """
+    if share >= 1:
+        return float(valid_cells or cells)
+    return float(min(sites / (1 - share), sites + cells))
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Constants per species.

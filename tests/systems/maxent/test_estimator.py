@@ -81,7 +81,7 @@ def test_scales_over_the_background_in_use(background):
     everything = np.concatenate([x, cells])
     w = np.r_[np.full(80, (1 - share) / 80), np.full(150, share / 150)]
     np.testing.assert_allclose(w @ model.predict(everything, output="relative"), 1)
-    used = 80 * (share < 1) + 150 * (share > 0)
+    used = {"target_group": 80, "mixture": 80 / 0.75, "uniform": 150}[background]
     np.testing.assert_allclose(used * (w @ model.predict(everything, output="expected_count")), y.sum(0))
     cloglog = model.predict(everything)
     assert 0 <= cloglog.min() < cloglog.max() <= 1

@@ -20,6 +20,7 @@ from ecotone.errors import EcotoneWarning, UsageError
 from ecotone.files.fingerprint import cache_key
 from ecotone.species.background import BackgroundChoice, decide, smoothing_share, undefined_target_group
 from ecotone.species.outputs import Calibration
+from ecotone.species.outputs import background_cells as cells_of_background
 from ecotone.stats.ranking import max_tss_threshold, tenth_percentile_threshold
 from ecotone.systems.deepmaxent.choose import ShareTrial, choose_share
 from ecotone.systems.deepmaxent.config import Config
@@ -149,8 +150,7 @@ def calibrate(
         parts.append(sites.uniform)
         weights.append(share * w / w.sum())
     weight = np.concatenate(weights)
-    stands_for = float((store.n_sites if share < 1 else 0) + (store.n_background if share > 0 else 0))
-    cells = background_cells if share == 1 and background_cells else stands_for
+    cells = cells_of_background(store.n_sites, store.n_background, share, background_cells)
     hidden = _hidden(network, np.concatenate(parts))  # (M, n, H)
     where, of = presences(store)
     at = _at_records(store, features, network, where, of)  # (M, E)
