@@ -210,7 +210,6 @@ def test_blocks_and_samples_do_not_change_the_answer(monkeypatch):
     whole = solve(p, tolerance=1e-10)
     monkeypatch.setattr(module, "BLOCK_NUMBERS", 1300)
     monkeypatch.setattr(module, "FIRST_SAMPLE", 32)
-    monkeypatch.setattr(module, "SQUARES", 100)
     monkeypatch.setattr(module, "PIECE", 77)
     parts = solve(p, tolerance=1e-10)
     assert parts.converged.all()
@@ -220,19 +219,39 @@ def test_blocks_and_samples_do_not_change_the_answer(monkeypatch):
 # ------------------------------------------------------------------------------------------- inner problem
 def test_quadratic_steps_reach_the_optimum_of_plain_coordinate_descent():
     rng = np.random.default_rng(0)
-    s, a = 3, 6
-    root = rng.normal(size=(s, a, 9))
-    hessian = root @ root.transpose(0, 2, 1)
-    gradient, start = rng.normal(size=(s, a)), rng.normal(size=(s, a)) * (rng.random((s, a)) < 0.5)
-    penalty = rng.uniform(0.1, 1, (s, a))
-    penalty[0, 4:] = np.inf
-    hessian[0, 4:], hessian[0, :, 4:], gradient[0, 4:], start[0, 4:] = 0, 0, 0, 0
-    found = l1_quadratic(hessian, gradient, start, penalty, rounds=50, tolerance=1e-12)
-    for j in range(s):
-        b = start[j].copy()
+    for trial in range(6):
+        a = 6
+        root = rng.normal(size=(a, 9))
+        root[1] = root[0] + (0 if trial == 0 else 0.05 * rng.normal(size=9))  # the same column, or nearly
+        hessian = root @ root.T
+        gradient, start = rng.normal(size=a), rng.normal(size=a) * (rng.random(a) < 0.5)
+        penalty = np.zeros(a) if trial == 1 else rng.uniform(0.1, 1, a)
+        found = l1_quadratic(hessian, gradient, start, penalty, tolerance=1e-12)
+        b = start.copy()
         for _ in range(5000):
             for k in range(a):
-                if np.isfinite(penalty[j, k]):
-                    free = b[k] - (gradient[j] + hessian[j] @ (b - start[j]))[k] / hessian[j, k, k]
-                    b[k] = np.sign(free) * max(abs(free) - penalty[j, k] / hessian[j, k, k], 0)
-        np.testing.assert_allclose(found[j], b, atol=1e-5)
+                free = b[k] - (gradient + hessian @ (b - start))[k] / hessian[k, k]
+                b[k] = np.sign(free) * max(abs(free) - penalty[k] / hessian[k, k], 0)
+
+        def value(x, h=hessian, g=gradient, at=start, cost=penalty):
+            return g @ (x - at) + (x - at) @ h @ (x - at) / 2 + cost @ np.abs(x)
+
+        assert value(found) <= value(b) + 1e-6
+        if trial > 1:
+            np.testing.assert_allclose(found, b, atol=0.01)
+
+
+def test_quadratic_steps_never_end_above_the_start():
+    """Also when a Hessian is wrong or empty, as that of a small sample can be."""
+    rng = np.random.default_rng(1)
+    for trial in range(40):
+        a = 8
+        root = rng.normal(size=(a, 3))
+        hessian = root @ root.T * (trial % 4 > 0)
+        gradient, start = rng.normal(size=a), rng.normal(size=a) * (rng.random(a) < 0.5)
+        penalty = rng.uniform(0, 1, a) * (trial % 3 > 0)
+        found = l1_quadratic(hessian, gradient, start, penalty)
+        move = found - start
+        change = gradient @ move + move @ hessian @ move / 2 + penalty @ (np.abs(found) - np.abs(start))
+        assert np.isfinite(found).all()
+        assert change <= 1e-9

@@ -3,7 +3,7 @@
 Per problem s:  min over beta of  log sum_i w_si exp(x_i.beta) - m_s.beta + sum_k l_sk |beta_k|.
 
 One iteration takes one matrix product for all gradients, small Hessians on the working sets (non-zero and violating features)
-over the rows that a systematic sample of the softmax hits, one batched quadratic step (`quadratic.py`), one matrix product for
+over the rows that a systematic sample of the softmax hits, a quadratic step each (`quadratic.py`), one matrix product for
 the change of the logits and an exact line search on them. The sample grows when progress slows down, so that the
 end is a full Newton step. Gradients, objectives and certificates are float64.
 
@@ -27,7 +27,6 @@ FIRST_SAMPLE = 2048
 SHORTEST = 2.0**-20
 PIECE = 4096  # rows
 NEARLY = 0.01  # of a feature's deviation
-SQUARES = 30_000_000  # numbers in the Hessians held at once
 
 
 @dataclass(frozen=True)
@@ -215,27 +214,15 @@ class _Block:
 
     def _step(self, moment: Array) -> None:
         v = moment - self.mean
-        index, valid = self._working_sets(v)
-        s, a = index.shape
-        at = np.arange(s)[:, None]
-        penalty = np.where(valid, self.penalty[at, index], np.inf)
-        start = np.where(valid, self.beta[at, index], 0.0)
-        slope = np.where(valid, v[at, index], 0.0)
         move = np.zeros_like(self.beta)
-        together = max(1, SQUARES // (a * a))
-        for first in range(0, s, together):
-            part = slice(first, first + together)
-            hessian = np.zeros((len(index[part]), a, a))
-            for row, j in enumerate(range(s)[part]):
-                n = int(valid[j].sum())
-                hessian[row, :n, :n] = self._hessian(j, index[j, :n], moment[j, index[j, :n]])
-            found = l1_quadratic(hessian, slope[part], start[part], penalty[part])
-            change = np.where(valid[part], found - start[part], 0.0)
-            np.put_along_axis(move[part], index[part], change, axis=1)
+        for j, index in enumerate(self._working_sets(v)):
+            hessian = self._hessian(j, index, moment[j, index])
+            start = self.beta[j, index]
+            move[j, index] = l1_quadratic(hessian, v[j, index], start, self.penalty[j, index]) - start
         self._line_search(v, move)
 
-    def _working_sets(self, v: Array) -> tuple[Array, Array]:
-        """(S, A) feature numbers and which of them count: non-zero ones and the worst violators."""
+    def _working_sets(self, v: Array) -> list[Array]:
+        """S times feature numbers: non-zero ones and the worst violators."""
         allowed = np.isfinite(self.penalty)
         excess = np.where(allowed, np.abs(v) - np.where(allowed, self.penalty, 0.0), -1.0) / self.scale
         used = self.beta != 0
@@ -243,8 +230,7 @@ class _Block:
         room = used.sum(1) + np.maximum(24, used.sum(1))
         order = np.argsort(-score, axis=1, kind="stable")
         count = np.minimum(room, (score > 0).sum(1))
-        index = order[:, : max(int(count.max()), 1)]
-        return index, np.arange(index.shape[1]) < count[:, None]
+        return [np.sort(row[:n]) for row, n in zip(order, count, strict=True)]
 
     def _hessian(self, j: int, features: Array, mean: Array) -> Array:
         """(A, A) covariance under q over a systematic sample of rows, or over all."""
