@@ -216,6 +216,16 @@ def test_what_is_not_certified_is_said():
     assert (model.convergence().verdict == "not certified").any()
 
 
+def test_no_finite_optimum_is_said():
+    x, y, cells = data()
+    with pytest.warns(EcotoneWarning, match=r"lynx.*no finite optimum.*multiplier above 0") as caught:
+        model = small(multiplier=0, features="lqh").fit(x, y, background=cells, species=["lynx", "b", "c", "d"])
+    assert {w.message.code for w in caught} == {"TR502"}
+    assert set(model.convergence().verdict) == {"no finite optimum"}
+    assert model.solution_.iterations.max() <= 20
+    assert np.isfinite(model.predict(x)).all()
+
+
 # ------------------------------------------------------------------------------------------- errors
 X, Y, CELLS = data()
 WRONG = {

@@ -150,6 +150,8 @@ def test_without_penalty_the_moments_agree_and_are_certified():
 
 def test_separable_records_end_with_a_verdict():
     """All records at the largest value of a feature: the optimum is at infinity."""
+    import ecotone.systems.maxent.solve as module
+
     rng = np.random.default_rng(0)
     x = rng.normal(size=(100, 2))
     counts = np.zeros((2, 100))
@@ -165,13 +167,42 @@ def test_separable_records_end_with_a_verdict():
     )
     found = solve(p, tolerance=1e-15, max_iterations=30)
     assert not found.converged[0]
-    assert found.iterations[0] == 30
+    assert found.iterations[0] == module.FALLING
+    assert found.unbounded.tolist() == [True, False]
     assert np.isfinite(found.beta).all()
     # the infimum, all weight on the one site, is approached: within a tolerance it is certified like any other
     assert found.objective[0] == pytest.approx(-np.log(100), abs=1e-3)
     near = solve(p)
     assert near.converged.all()
+    assert near.unbounded.tolist() == [True, False]
     assert near.objective[0] + np.log(100) <= near.gap[0] + 1e-12
+
+
+def test_records_at_a_corner_that_no_single_feature_shows():
+    """One record on the rim of a disc: a slanted direction separates it; one in the middle has a finite optimum."""
+    angle = np.linspace(0, 2 * np.pi, 80, endpoint=False) + 0.01
+    x = np.column_stack([np.cos(angle), np.sin(angle)]) * np.r_[np.ones(79), 0.1][:, None]
+    x = np.concatenate([x, x * 0.5])
+    counts = np.zeros((3, 160))
+    counts[0, 10], counts[1, 79], counts[2, [10, 50]] = 3, 3, 1
+    p = Problems(x, np.ones((1, 160)), np.zeros(3, int), sparse.csr_array((3, 160)), sparse.csr_array(counts),
+                 np.zeros((3, 2)))  # fmt: skip
+    found = solve(p, tolerance=1e-12, max_iterations=40)
+    assert found.unbounded.tolist() == [True, False, False]
+    assert found.converged[1:].all()
+    # with a penalty on one feature only the other can fall for ever, and a rim in its direction is needed
+    found = solve(replace(p, penalty=np.tile([0.01, 0.0], (3, 1))), tolerance=1e-12, max_iterations=40)
+    assert not found.unbounded.any()
+
+
+def test_a_stalled_problem_ends_and_small_penalties_converge():
+    """The sample of the Hessian once doubled until it overflowed, and the last digits never came."""
+    p = problem(11, rows=300, features=60, species=2, penalty=2e-4, collinear=True)
+    found = solve(p, tolerance=1e-7, max_iterations=300)
+    assert found.converged.all()
+    stalled = solve(p, tolerance=1e-30, max_iterations=2000)
+    assert not stalled.converged.any()
+    assert stalled.iterations.max() < 300
 
 
 # ------------------------------------------------------------------------------------------- invariances

@@ -203,13 +203,21 @@ class Maxent(SpeciesEstimator):
         self.lookup_ = Lookup.build(self.features_, solution.beta)
 
     def _warn_open(self) -> None:
-        solution = self.solution_
-        open_ = np.flatnonzero(~solution.converged.reshape(self.beta_.shape[:2]).all(0))
-        if len(open_):
-            shown = ", ".join(self.species_[j] for j in open_[:5]) + (" ..." if len(open_) > 5 else "")
-            gap = float(np.nanmax(solution.gap))
-            what = f"{len(open_)} of {len(self.species_)} species are not at a certified optimum (gap up to {gap:.2g} nats)"
-            _warn("TR502", shown, what, "raise max_iterations or the multiplier; 0 may have no finite optimum")
+        solution, shape = self.solution_, self.beta_.shape[:2]
+        endless = solution.unbounded.reshape(shape).any(0)
+        open_ = ~solution.converged.reshape(shape).all(0) & ~endless
+        many = len(self.species_)
+        if endless.any():
+            what = f"{int(endless.sum())} of {many} species have no finite optimum: features without penalty separate their records"
+            _warn("TR502", self._some(endless), what, "use a multiplier above 0 or fewer kinds of features")
+        if open_.any():
+            gap = float(np.nanmax(solution.gap.reshape(shape)[:, open_]))
+            what = f"{int(open_.sum())} of {many} species are not at a certified optimum (gap up to {gap:.2g} nats)"
+            _warn("TR502", self._some(open_), what, "raise max_iterations or the multiplier")
+
+    def _some(self, which: Array) -> str:
+        named = np.flatnonzero(which)
+        return ", ".join(self.species_[j] for j in named[:5]) + (" ..." if len(named) > 5 else "")
 
     def refit(self, sites: Sites, variants: Sequence[Variant]) -> Callable[[Array], Array]:
         """Solves variants of this model on its features, all at once.
@@ -257,14 +265,16 @@ class Maxent(SpeciesEstimator):
         """What the solver certifies, one row per species and member.
 
         Columns: species, member, records, features (not 0), iterations, gap (nats above the optimum, at most), residual
-        (violation of optimality relative to the penalty), verdict ("certified", "not certified", "no records").
+        (violation of optimality relative to the penalty), verdict ("certified", "not certified", "no records", or
+        "no finite optimum" where features without penalty separate the records).
         """
         import pandas as pd
 
         check_is_fitted(self, "beta_")
         m, s, _ = self.beta_.shape
         solution = self.solution_
-        verdict = np.where(solution.converged, "certified", "not certified")
+        verdict = np.where(solution.converged, "certified", "not certified").astype(object)
+        verdict[solution.unbounded] = "no finite optimum"
         records = np.tile(self.calibration_.records, m)
         return pd.DataFrame(
             {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ecotone.systems.maxent.estimator import Maxent
 
 Array = np.ndarray
-SOLUTION = ("objective", "gap", "residual", "iterations", "converged")
+SOLUTION = ("objective", "gap", "residual", "iterations", "converged", "unbounded")
 SHOWN_COEFFICIENTS = 20
 
 
@@ -148,9 +148,11 @@ class MaxentSystem(SpeciesSystem):
         from ecotone.systems.maxent.solve import Solution
 
         beta = tensors["beta"]
-        parts = {name: np.array([np.nan if v is None else v for v in notes["solution"][name]]) for name in SOLUTION}
+        kept = {"unbounded": [False] * (beta.shape[0] * beta.shape[1])} | notes["solution"]  # missing in older folders
+        parts = {name: np.array([np.nan if v is None else v for v in kept[name]]) for name in SOLUTION}
         if any(part.shape != (beta.shape[0] * beta.shape[1],) for part in parts.values()):
             raise ValueError("the certificate does not fit the species")
-        parts["converged"], parts["iterations"] = parts["converged"].astype(bool), parts["iterations"].astype(int)
+        for name, kind in (("converged", bool), ("unbounded", bool), ("iterations", int)):
+            parts[name] = parts[name].astype(kind)
         estimator.trial_, estimator.config_ = None, self.config
         estimator.adopt(Solution(beta=beta.reshape(-1, beta.shape[2]), **parts))
