@@ -37,6 +37,7 @@ def species_case(name: str, folder: Path, config: dict[str, Any]) -> Case:
         target="Simulata prima",
         asks=(
             {"output": "expected_count"},
+            {"output": "cumulative", "spread": True},
             {
                 "spread": True,
                 "richness": True,
