@@ -132,9 +132,7 @@ class Calibration:
         return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__ if name not in LARGE} | more
 
     @classmethod
-    def from_dict(
-        cls, stored: dict[str, Any], members: int, species: int, levels: Array | None = None
-    ) -> Calibration:
+    def from_dict(cls, stored: dict[str, Any], members: int, species: int, levels: Array | None = None) -> Calibration:
         """Reads what `to_dict` gave and the cumulative levels, checking shapes.
 
         Raises:

@@ -26,6 +26,7 @@ from ecotone.systems.maxent.config import Config
 from ecotone.systems.maxent.lookup import Lookup
 from ecotone.systems.maxent.regularisation import EVERY, feature_classes
 from ecotone.systems.maxent.solve import Solution
+from ecotone.systems.maxent.tune import Tuning, choose
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,8 @@ class Maxent(SpeciesEstimator):
     """Many-species Maxent from presence-only records.
 
     Options are those of `ecotone.systems.maxent.config.Config`, where each is explained. Fitted attributes beside those of
-    `SpeciesEstimator`: `beta_` (M, S, F) coefficients, `solution_` (what the solver certifies, M * S problems), `lookup_`.
+    `SpeciesEstimator`: `beta_` (M, S, F) coefficients, `solution_` (what the solver certifies, M * S problems), `lookup_`,
+    `tuning_` (candidates and choice, or None); `config_` holds the options in use, tuned ones included.
 
     Examples:
         >>> import numpy as np
@@ -52,12 +54,14 @@ class Maxent(SpeciesEstimator):
     beta_: Array
     solution_: Solution
     lookup_: Lookup
+    tuning_: Tuning | None
 
     def __init__(
         self,
         *,
         features: str | tuple[str, ...] = "auto",
         multiplier: float = 1.0,
+        tune: bool = False,
         hinges: int = 49,
         thresholds: int = 50,
         knots: str = "even",
@@ -72,6 +76,7 @@ class Maxent(SpeciesEstimator):
     ) -> None:
         self.features = features
         self.multiplier = multiplier
+        self.tune = tune
         self.hinges = hinges
         self.thresholds = thresholds
         self.knots = knots
@@ -112,8 +117,8 @@ class Maxent(SpeciesEstimator):
             background: (U, P) covariates of random valid cells, or None.
             site_weight: (N,) relative weight of a site as background (effort, thinning, area).
             background_weight: (U,) relative weight of background cells (area, effort).
-            coordinates: Not used; other estimators validate in space.
-            geographic: Not used.
+            coordinates: (N, 2) positions of the sites, for the blocks of `tune`; without them the options given are kept.
+            geographic: The coordinates are degrees of longitude and latitude.
             covariates: P names, used in messages and evidence.
             levels: Covariate name -> levels, for categorical covariates.
             species: S names.
@@ -129,7 +134,7 @@ class Maxent(SpeciesEstimator):
             InputError: DA402, DA403, DA404, DA405 for arrays that cannot be used; OC205 without any record.
             UsageError: US101, US104 for options.
         """
-        del coordinates, geographic, folder, fingerprint, progress
+        del folder, fingerprint, progress
         config = Config.parse(self.get_params())
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         counts = as_counts(y, X.shape[0], None if species is None else len(species))
@@ -157,6 +162,18 @@ class Maxent(SpeciesEstimator):
 
         share = choice.uniform_share
         known = cells if share == 1 else X if share == 0 else np.concatenate([X, cells])
+        sites = Sites(
+            X,
+            counts,
+            site_log_weight(site_weight, "site_weight", X.shape[0]),
+            cells,
+            site_log_weight(background_weight, "background_weight", len(cells)),
+        )
+        self.tuning_ = None
+        if config.tune:
+            where = {"coordinates": coordinates, "geographic": geographic, "names": names, "levels": levels}
+            self.tuning_ = choose(sites, known, config, share, **where)
+            config = self.tuning_.applied(config)
         self.features_ = FeatureMap.fit(
             known,
             names,
@@ -169,13 +186,6 @@ class Maxent(SpeciesEstimator):
         )
         for name in self.features_.constant:
             _warn("DA401", name, "is constant over the background", "it is left out; check the file")
-        sites = Sites(
-            X,
-            counts,
-            site_log_weight(site_weight, "site_weight", X.shape[0]),
-            cells,
-            site_log_weight(background_weight, "background_weight", len(cells)),
-        )
         self.trial_ = None
         self.background_, self.config_ = choice, config
         self.species_ = list(species) if species is not None else [f"species {j}" for j in range(counts.shape[1])]
@@ -204,11 +214,11 @@ class Maxent(SpeciesEstimator):
 
     def _warn_open(self) -> None:
         solution, shape = self.solution_, self.beta_.shape[:2]
-        endless = solution.unbounded.reshape(shape).any(0)
-        open_ = ~solution.converged.reshape(shape).all(0) & ~endless
+        endless: Array = np.asarray(solution.unbounded.reshape(shape).any(0))
+        open_: Array = np.asarray(~solution.converged.reshape(shape).all(0) & ~endless)
         many = len(self.species_)
         if endless.any():
-            what = f"{int(endless.sum())} of {many} species have no finite optimum: features without penalty separate their records"
+            what = f"{int(endless.sum())} of {many} species have no finite optimum: unpenalised features separate their records"
             _warn("TR502", self._some(endless), what, "use a multiplier above 0 or fewer kinds of features")
         if open_.any():
             gap = float(np.nanmax(solution.gap.reshape(shape)[:, open_]))

@@ -9,12 +9,15 @@ collinear hinges, over which coordinate descent crawls, are moved together. Lett
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from scipy.linalg.lapack import dposv
+from scipy.linalg import get_lapack_funcs
 
 Array = np.ndarray
 RIDGE = 1e-7  # relative; identical columns stay solvable
 STEPS = 200
+posv: Any = get_lapack_funcs("posv", (np.zeros(1),))
 
 
 def l1_quadratic(hessian: Array, gradient: Array, start: Array, penalty: Array, *, tolerance: float = 1e-2) -> Array:
@@ -82,7 +85,7 @@ def _minimum(matrix: Array, r: Array, b: Array, sign: Array, limit: Array, suppo
     while len(support):
         value, side = b[support], sign[support]
         target = -(r[support] + side * limit[support])
-        _, step, info = dposv(matrix[support[:, None], support], target)
+        _, step, info = posv(matrix[support[:, None], support], target)
         if info:
             raise np.linalg.LinAlgError
         wrong = (value == 0) & (step * side <= 0)

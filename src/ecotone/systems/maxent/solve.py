@@ -152,7 +152,7 @@ class _Block:
             leave |= self.unbounded & (iteration >= FALLING)
             if leave.any():
                 at = self.columns[leave]
-                out.unbounded[at] = [self._falls(j) for j in np.flatnonzero(leave)]
+                out.unbounded[at] = [self._falls(j) for j in np.flatnonzero(leave).tolist()]
                 out.beta[at], out.gap[at], out.residual[at] = self.beta[leave], gap[leave], off[leave]
                 out.objective[at] = value[leave]
                 out.iterations[at], out.converged[at] = iteration, ended[leave]

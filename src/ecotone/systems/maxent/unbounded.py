@@ -30,7 +30,7 @@ def records_at_an_end(
     found = np.zeros(len(penalty), bool)
     free = penalty == 0
     ends: dict[int, tuple[Array, Array]] = {}
-    for j in np.flatnonzero(free.any(1)):
+    for j in np.flatnonzero(free.any(1)).tolist():
         g = int(group[j])
         if g not in ends:
             inside = x[weight[g] > 0]
