@@ -68,7 +68,7 @@ def test_scores_are_those_of_models_fitted_alone(short, background):
 def test_the_rule_and_the_model_that_follows(short, monkeypatch):
     x, y, xy, cells = data()
     scores = np.array([[0.6, 0.7, 0.8], [0.7, 0.79, 0.91], [0.9, 0.5, 0.9], [0.5, 0.5, 0.5], [0.6, 0.7, 0.8]])
-    monkeypatch.setattr(tune, "_scores", lambda *_: scores)
+    monkeypatch.setattr(tune, "_scores", lambda *_: (np.stack([scores, scores], 1), np.ones((2, 3))))
     model = Maxent(**SMALL, tune=True).fit(x, y, background=cells, coordinates=xy)
     assert model.tuning_.chosen == 1
     assert model.config_.features == "auto"
@@ -88,19 +88,35 @@ def test_the_rule_and_the_model_that_follows(short, monkeypatch):
         ({"coordinates": None}, "no coordinates"),
         ({"coordinates": np.zeros((120, 2))}, "no blocks"),
         ({"few": 30}, "30 sites are too few"),
-        ({"one": True}, "1 species"),
+        ({"rare": True}, "no species has the 5 sites"),
     ],
 )
 def test_what_cannot_be_validated_keeps_the_options(change, reason):
     x, y, xy, cells = data()
     if "few" in change:
         x, y, xy = x[:30], y[:30], xy[:30]
-    if "one" in change:
-        y = y[:, :1]
+    if "rare" in change:
+        y = np.eye(120, 5, dtype=int)
     model = Maxent(**SMALL, tune=True).fit(x, y, background=cells, coordinates=change.get("coordinates", xy))
     assert reason in model.tuning_.reason
     assert model.config_.features == ("linear", "quadratic")
     np.testing.assert_array_equal(model.predict(x), Maxent(**SMALL).fit(x, y, background=cells).predict(x))
+
+
+def test_one_species_has_its_standard_error_over_folds(short, monkeypatch):
+    x, y, xy, cells = data()
+    y = y[:, :1]
+    model = Maxent(**SMALL, tune=True).fit(x, y, background=cells, coordinates=xy)
+    assert model.tuning_.species == 1
+    assert np.isfinite(model.tuning_.score).all()
+    values = np.full((5, 4, 1), 0.7)
+    values[2, :, 0] = [0.8, 0.7, 0.9, 0.0]
+    ranked = np.array([[2.0], [1.0], [1.0], [0.0]])  # nothing could be ranked on the last fold
+    monkeypatch.setattr(tune, "_scores", lambda *_: (values, ranked))
+    found = Maxent(**SMALL, tune=True).fit(x, y, background=cells, coordinates=xy).tuning_
+    assert found.gain[2] == pytest.approx(0.1)
+    assert found.error[2] == pytest.approx(np.sqrt((0 * 2 + 0.01 + 0.01) / 4 / 2))
+    assert found.chosen == 2
 
 
 def test_coordinates_that_do_not_fit():

@@ -23,7 +23,7 @@ class Config(Options):
         multiplier: Multiplies all penalties (beta or regularization multiplier). 0 penalises nothing.
         tune: Choose multiplier and feature kinds by blocked cross-validation on the records: multipliers 0.5, 1, 2 and 4 with
             "auto", "lq" and "lqh" beside the two options given, which are kept unless another gains more AUC on held-out
-            blocks than the gain's standard error over species.
+            blocks than the gain's standard error over species (over folds for one).
         hinges: Hinges per side and covariate; maxnet's 50 knots make 49.
         thresholds: Threshold features per covariate, where asked for.
         knots: Knots of hinges and thresholds are spaced "even"ly, or at "quantile"s of the background.

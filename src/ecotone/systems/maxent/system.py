@@ -118,7 +118,7 @@ class MaxentSystem(SpeciesSystem):
                 ),
                 note=(
                     f"{tuning.splits} spatial folds, {tuning.species} species; held-out presences against the background in "
-                    "use. The options given are left only for a gain above its standard error over species."
+                    "use. The options given are left only for a gain above its standard error over species (folds for one)."
                 ),
             )
         ]

@@ -2,8 +2,9 @@
 
 The records are split into spatial blocks. All candidates are solved without each fold, in one batch, and on the fold each
 species' presences are ranked against the background that the model uses: the other held-out sites where sites are background,
-else uniform cells. The options given are left only for a candidate whose gain exceeds its standard error over species;
-of these the one with the largest gain less its standard error is taken. No presence-absence survey is looked at.
+else uniform cells. The options given are left only for a candidate whose gain exceeds its standard error over species (over
+folds for a single one); of these the one with the largest gain less its standard error is taken. No presence-absence survey
+is looked at.
 
 Letters: C candidates, D splits, N sites, U cells, S species.
 """
@@ -31,7 +32,6 @@ MULTIPLIERS = (0.5, 1.0, 2.0, 4.0)
 CLASSES: tuple[str | tuple[str, ...], ...] = ("auto", ("linear", "quadratic"), ("linear", "quadratic", "hinge"))
 FOLDS = 4
 MIN_SITES = 40  # below this the held-out blocks rank too few sites to say anything
-MIN_SPECIES = 2
 MIN_RECORDS = 5
 MAX_SPECIES = 100  # spread over the numbers of records; more say nothing new
 MAX_CELLS = 2000  # ranked against
@@ -47,7 +47,7 @@ class Tuning:
         multipliers: (C,).
         score: (C,) mean over species of the blocked AUC.
         gain: (C,) score minus that of the options given.
-        error: (C,) standard error of the gain over species.
+        error: (C,) standard error of the gain over species, over folds for one species.
         species: Species that could be scored.
         splits: D.
         chosen: Which candidate is used.
@@ -124,20 +124,27 @@ def choose(
             raise
         return _kept(f"no blocks to validate candidates on: {error.what}")
     some = _species(sites.counts)
-    if len(some) < MIN_SPECIES:
-        return _kept(f"{len(some)} species with {MIN_RECORDS} sites or more are too few for a standard error")
+    if not len(some):
+        return _kept(f"no species has the {MIN_RECORDS} sites that blocked validation needs")
     sites = replace(sites, counts=sparse.csr_array(sites.counts[:, some]))
     given = (config.features, config.multiplier)
     rest = [(kinds, m) for kinds in CLASSES for m in MULTIPLIERS]
     candidates = [given, *(c for c in rest if c != given)]
     splits = [folds != d for d in range(FOLDS)]
-    scores = _scores(sites, known, config, share, candidates, splits, names, levels)  # (C, S)
-    scored = np.isfinite(scores).all(0)
-    if scored.sum() < MIN_SPECIES:
-        return _kept("too few species could be scored on held-out blocks")
-    scores = scores[:, scored]
-    difference = scores - scores[0]
-    gain, error = difference.mean(1), difference.std(1, ddof=1) / np.sqrt(scored.sum())
+    values, records = _scores(sites, known, config, share, candidates, splits, names, levels)
+    scored = np.flatnonzero(records.any(0))
+    scores = (values * records).sum(1)[:, scored] / records.sum(0)[scored]  # (C, S)
+    if len(scored) == 1:  # each fold counts by its presences
+        j = int(scored[0])
+        kept = records[:, j] > 0
+        unit, weight = values[:, kept, j], records[kept, j] / records[:, j].sum()
+    else:
+        unit, weight = scores, np.full(len(scored), 1 / max(len(scored), 1))
+    if unit.shape[1] < 2:
+        return _kept("too little could be scored on held-out blocks")
+    difference = unit - unit[0]
+    gain = difference @ weight
+    error = np.sqrt((difference - gain[:, None]) ** 2 @ weight / (unit.shape[1] - 1))
     best = int(np.argmax(gain - error))
     words = tuple(_letters(kinds) for kinds, _ in candidates)
     if gain[best] > error[best]:
@@ -147,7 +154,7 @@ def choose(
         best, reason = 0, "no candidate gained more than its standard error on held-out blocks"
     mean, gained, spread = (tuple(float(v) for v in part) for part in (scores.mean(1), gain, error))
     multipliers = tuple(float(m) for _, m in candidates)
-    return Tuning(words, multipliers, mean, gained, spread, int(scored.sum()), len(splits), best, reason)
+    return Tuning(words, multipliers, mean, gained, spread, len(scored), len(splits), best, reason)
 
 
 def _kept(reason: str) -> Tuning:
@@ -178,8 +185,8 @@ def _scores(
     splits: list[Array],
     names: list[str],
     levels: dict[str, tuple[int, ...]] | None,
-) -> Array:
-    """(C, S) mean over splits of the AUC on held-out blocks, weighted by presences; nan where nothing could be ranked."""
+) -> tuple[Array, Array]:
+    """(C, D, S) AUC on held-out blocks, and (D, S) presences ranked there; both 0 where nothing could be ranked."""
     wanted = {k for kinds, _ in candidates for k in (EVERY if kinds == "auto" else kinds)}
     features = FeatureMap.fit(
         known, names, levels=levels, kinds=sorted(wanted - {"categorical"}), hinges=config.hinges,
@@ -202,7 +209,7 @@ def _scores(
         drawn = rng.choice(u, min(MAX_CELLS, int((weight > 0).sum())), replace=False, p=weight / weight.sum())
         others = sites.cells[np.sort(drawn)]
     x = np.concatenate([sites.covariates, others])
-    total, amount = np.zeros((len(candidates), s)), np.zeros(s)
+    values, ranked = np.zeros((len(candidates), len(splits), s)), np.zeros((len(splits), s))
     for d, train in enumerate(splits):
         held = ~train
         labels = present[held].astype(float)
@@ -210,11 +217,11 @@ def _scores(
             labels = np.concatenate([np.where(labels > 0, 1.0, np.nan), np.zeros((len(others), s))])
         records = (labels == 1).sum(0)
         usable = (records > 0) & ((labels == 0).any(0))
-        amount += np.where(usable, records, 0)
+        ranked[d] = np.where(usable, records, 0)
         at = np.concatenate([held, np.ones(len(others), bool)])
         for c in range(len(candidates)):
             rows = slice((c * len(splits) + d) * s, (c * len(splits) + d + 1) * s)
             f = Lookup.build(features, solution.beta[rows]).evaluate(x[at], unseen="baseline")
-            total[c, usable] += auc(f[:, usable], labels[:, usable]) * records[usable]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(amount > 0, total / np.where(amount > 0, amount, 1.0), np.nan)
+            if usable.any():
+                values[c, d, usable] = auc(f[:, usable], labels[:, usable])
+    return values, ranked
