@@ -186,6 +186,9 @@ class Maxent(SpeciesEstimator):
         )
         for name in self.features_.constant:
             _warn("DA401", name, "is constant over the background", "it is left out; check the file")
+        if not self.features_.names:
+            what = "no feature is left: every covariate is constant over the background, or the kinds asked for need another"
+            raise InputError("DA404", "covariates", what, "pass covariates that vary, or other features")
         self.trial_ = None
         self.background_, self.config_ = choice, config
         self.species_ = list(species) if species is not None else [f"species {j}" for j in range(counts.shape[1])]
@@ -209,7 +212,7 @@ class Maxent(SpeciesEstimator):
     def adopt(self, solution: Solution) -> None:
         """Takes over what a solver found, or what was stored of it, for the features and species at hand."""
         self.solution_ = solution
-        self.beta_ = solution.beta.reshape(-1, len(self.species_), solution.beta.shape[1])
+        self.beta_ = solution.beta.reshape(self.config_.members, len(self.species_), solution.beta.shape[1])
         self.lookup_ = Lookup.build(self.features_, solution.beta)
 
     def _warn_open(self) -> None:
