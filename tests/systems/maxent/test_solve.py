@@ -272,6 +272,28 @@ def test_quadratic_steps_reach_the_optimum_of_plain_coordinate_descent():
             np.testing.assert_allclose(found, b, atol=0.01)
 
 
+@pytest.mark.filterwarnings("error")
+def test_quadratic_steps_of_hardly_curved_variables_are_finite():
+    hessian = np.diag([1.0, 1e-300, 1e-200])
+    found = l1_quadratic(hessian, np.array([0.5, -3.0, 3.0]), np.array([0.2, -1.0, 2.0]), np.full(3, 0.1))
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_sample_that_misses_a_rare_feature():
+    """A category of two rows among thousands, one of them with a record."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=6000), np.zeros(6000)])
+    x[:2, 1] = 1
+    counts = np.zeros((1, 6000))
+    counts[0, [0, *range(100, 140)]] = 1
+    p = Problems(x, np.ones((1, 6000)), np.zeros(1, int), sparse.csr_array((1, 6000)), sparse.csr_array(counts),
+                 np.full((1, 2), 1e-3))  # fmt: skip
+    found = solve(p, tolerance=1e-9)
+    assert found.converged.all()
+    assert found.iterations[0] < 40
+
+
 def test_quadratic_steps_never_end_above_the_start():
     """Also when a Hessian is wrong or empty, as that of a small sample can be."""
     rng = np.random.default_rng(1)

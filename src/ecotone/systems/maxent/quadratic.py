@@ -99,7 +99,7 @@ def _search(matrix: Array, r: Array, b: Array, new: Array, limit: Array, support
     """The best of the whole step, its parts to each change of sign, and the whole step with such variables left at zero."""
     old, cost = b[support], limit[support]
     step = new - old
-    across = old * new < 0
+    across = np.sign(old) * np.sign(new) < 0
     if not across.any():
         return new
     length = -old[across] / step[across]

@@ -29,6 +29,7 @@ SHORTEST = 2.0**-20
 PIECE = 4096  # rows
 NEARLY = 0.01  # of a feature's deviation
 FALLING = 20  # iterations for a problem without a finite optimum
+LEAST_VARIANCE = 1e-8  # of a feature in a sample, relative to that over the background
 STILL = 1e-14  # nats, no progress
 
 
@@ -244,6 +245,9 @@ class _Block:
         move = np.zeros_like(self.beta)
         for j, index in enumerate(self._working_sets(v)):
             hessian = self._hessian(j, index, moment[j, index])
+            if self.sample[j] * 2 < self.x.shape[0]:  # a sample may miss all rows where a feature varies
+                least = LEAST_VARIANCE * self.scale[j, index] ** 2
+                hessian.flat[:: len(index) + 1] = np.maximum(hessian.diagonal(), least)
             start = self.beta[j, index]
             move[j, index] = l1_quadratic(hessian, v[j, index], start, self.penalty[j, index]) - start
         self._line_search(v, move)
