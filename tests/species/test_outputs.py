@@ -132,7 +132,7 @@ def test_stored_and_read_again():
     from dataclasses import replace
 
     whole = replace(calibration, tenth_percentile=np.arange(4.0), max_tss=np.arange(4.0) / 3)
-    again = Calibration.from_dict(json.loads(json.dumps(whole.to_dict(), allow_nan=False)), M, S)
+    again = Calibration.from_dict(json.loads(json.dumps(whole.to_dict(), allow_nan=False)), M, S, whole.cumulative)
     for output in UNITS:
         np.testing.assert_array_equal(
             again.scale(again.combine(again.log_relative(f)), output),
@@ -184,3 +184,63 @@ def test_a_little_smoothing_changes_counts_a_little(share, valid, expected):
     from ecotone.species.outputs import background_cells
 
     assert background_cells(100, 5000, share, valid) == pytest.approx(expected)
+
+
+# ------------------------------------------------------------------------------------------- cumulative
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cumulative_is_the_share_of_the_background_no_better(weighted):
+    f, weight, calibration = draw(weighted=weighted)
+    log_relative = calibration.combine(calibration.log_relative(f))
+    log_relative = np.round(log_relative, 1)  # ties
+    w = weight / weight.sum()
+    again = Calibration.fit(log_relative[None], weight, RECORDS, cells=K)
+    value = again.combine(again.log_relative(log_relative[None]))
+    share = w[:, None] * np.exp(value)
+    found = again.scale(value, "cumulative")
+    for j in range(S):
+        plain = [100 * share[value[:, j] <= v, j].sum() for v in value[:, j]]
+        np.testing.assert_allclose(found[:, j], plain, atol=1.0)
+        best = value[:, j].argmax()
+        assert found[best, j] == 100
+        low = np.array(plain) < 1
+        np.testing.assert_allclose(found[low, j], np.array(plain)[low], atol=0.3)
+        order = np.argsort(value[:, j])
+        assert (np.diff(found[order, j]) >= 0).all()
+    outside = again.scale(np.array([[-99.0] * S, [99.0] * S]), "cumulative")
+    np.testing.assert_array_equal(outside, [[0.0] * S, [100.0] * S])
+
+
+def test_cumulative_of_many_cells_is_right_to_half_a_percent():
+    rng = np.random.default_rng(0)
+    f = rng.normal(size=(1, 5000, 1))
+    calibration = Calibration.fit(f, np.ones(5000), np.ones(1), cells=5000)
+    value = calibration.combine(calibration.log_relative(f))[:, 0]
+    order = np.argsort(value)
+    plain = np.empty(5000)
+    plain[order] = 100 * np.cumsum(np.exp(value[order])) / 5000
+    found = calibration.scale(value[:, None], "cumulative")[:, 0]
+    assert np.abs(found - plain).max() < 0.5
+    assert np.quantile(np.abs(found - plain), 0.9) < 0.1
+
+
+def test_cumulative_without_differences_and_in_old_folders():
+    calibration = Calibration.fit(np.zeros((1, K, S)), np.ones(K), RECORDS, cells=K)
+    np.testing.assert_array_equal(calibration.scale(np.zeros((2, S)), "cumulative"), 100)
+    old = Calibration.from_dict({k: v for k, v in calibration.to_dict().items() if k != "cumulative"}, 1, S)
+    assert np.isfinite(old.scale(np.zeros((2, S)), "cloglog")).all()
+    with pytest.raises(InputError, match=r"cumulative: .*before this scale existed.*fit again") as caught:
+        old.scale(np.zeros((2, S)), "cumulative")
+    assert caught.value.code == "DA404"
+    for levels in (np.zeros((S, 3)), -np.cumsum(np.ones((S, 109)), 1), np.full((S, 109), np.nan)):
+        with pytest.raises(InputError):
+            Calibration.from_dict(calibration.to_dict(), 1, S, levels)
+
+
+def test_many_species_are_calibrated_in_parts(monkeypatch):
+    import ecotone.species.outputs as module
+
+    _, _, whole = draw(weighted=True)
+    monkeypatch.setattr(module, "TOGETHER", 2)
+    _, _, parts = draw(weighted=True)
+    for name in ("log_mean", "log_mean_ensemble", "entropy", "cumulative"):
+        np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), rtol=1e-12)

@@ -37,6 +37,7 @@ def species_case(name: str, folder: Path, config: dict[str, Any]) -> Case:
         target="Simulata prima",
         asks=(
             {"output": "expected_count"},
+            {"output": "cumulative", "spread": True},
             {
                 "spread": True,
                 "richness": True,
@@ -58,8 +59,8 @@ def deepmaxent(world: Path) -> Case:
 
 @pytest.fixture(scope="module")
 def maxent(world: Path) -> Case:
-    """Two bootstrap replicates."""
-    return species_case("maxent", world, {"members": 2, "hinges": 5})
+    """Two bootstrap replicates with tuned options."""
+    return species_case("maxent", world, {"members": 2, "hinges": 5, "tune": True})
 
 
 class TestDeepMaxent(ContractSuite):
@@ -80,3 +81,17 @@ class TestMaxent(ContractSuite):
 
 def test_no_system_is_left_out() -> None:
     assert set(list_systems()) == {"deepmaxent", "maxent"}
+
+
+def test_what_tuning_chose_is_stored_shown_and_used_again(maxent: Case, tmp_path: Path) -> None:
+    from ecotone.systems.maxent.system import MaxentSystem
+
+    fitted = MaxentSystem(**maxent.config).fit(maxent.inputs)
+    fitted.save(tmp_path / "model")
+    again = MaxentSystem.load(tmp_path / "model")
+    assert again.estimator.tuning_ == fitted.estimator.tuning_
+    assert again.estimator.config_ == fitted.estimator.config_
+    shown = [e for e in fitted.own_evidence(fitted.training_data(), []) if e.title == "Tuned options"]
+    assert len(shown) == 1
+    assert dict(shown[0].details)["reason"] == fitted.estimator.tuning_.reason
+    assert len(shown[0].details) == 1 + len(fitted.estimator.tuning_.features)

@@ -132,7 +132,7 @@ class SpeciesEstimator(BaseEstimator):
 
         Args:
             X: (N, P) covariates.
-            output: "raw", "relative", "cloglog", "logistic" or "expected_count".
+            output: "raw", "relative", "cloglog", "logistic", "cumulative" or "expected_count".
 
         Returns:
             (N, S), or (N,) when `y` had one dimension.

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from ecotone.contract import Options
 from ecotone.errors import UsageError
 
-Output = Literal["raw", "relative", "cloglog", "logistic", "expected_count"]
+Output = Literal["raw", "relative", "cloglog", "logistic", "cumulative", "expected_count"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -120,7 +120,8 @@ class Ask(Options):
 
     Attributes:
         output: Scale. "raw": sums to 1 over the background; "relative": 1 is the background's mean;
-            "cloglog": 0..1 as in maxnet; "logistic": 0..1 as in older Maxent; "expected_count": records expected per
+            "cloglog": 0..1 as in maxnet; "logistic": 0..1 as in older Maxent; "cumulative": percent of
+            the background distribution in cells no better, 0..100, as in Maxent; "expected_count": records expected per
             background cell, which can be compared and added between species.
         species: Species to answer for; all by default.
         richness: Add the expected number of species recorded per cell (1 - exp(-expected_count), summed).

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import expit, logsumexp, xlogy
 
 from ecotone.errors import InputError
+from ecotone.species import cumulative
 
 Array = np.ndarray
 UNITS = {
@@ -22,8 +23,11 @@ UNITS = {
     "relative": "times the background mean",
     "cloglog": "1",
     "logistic": "1",
+    "cumulative": "percent",
     "expected_count": "records per cell",
 }
+LARGE = ("cells", "cumulative")  # stored apart
+TOGETHER = 256  # species calibrated at once
 _LARGEST = 75.0  # far outside the background; its exponential fits into a float32 map, times many records
 
 
@@ -56,6 +60,7 @@ class Calibration:
         cells: K, number of background cells the records are spread over.
         tenth_percentile: (S,) threshold on log relative intensity below which 10 % of training presences lie.
         max_tss: (S,) threshold with the largest sensitivity + specificity - 1 against the background.
+        cumulative: (S, L) levels of the cumulative scale, see `ecotone.species.cumulative`; None in older model folders.
     """
 
     log_mean: Array
@@ -65,6 +70,7 @@ class Calibration:
     cells: float
     tenth_percentile: Array
     max_tss: Array
+    cumulative: Array | None = None
 
     @classmethod
     def fit(cls, f: Array, weight: Array, records: Array, *, cells: float) -> Calibration:
@@ -76,17 +82,25 @@ class Calibration:
             records: (S,) training records.
             cells: Number of cells the background stands for.
         """
-        f = np.asarray(f, dtype=np.float64)
         weight = np.asarray(weight, dtype=np.float64)
         w = weight / weight.sum()
-        log_mean = np.asarray(logsumexp(f, axis=1, b=w[None, :, None]))
-        mixed = (f - log_mean[:, None, :]).mean(0)  # (K', S)
-        log_mean_ensemble = np.asarray(logsumexp(mixed, axis=0, b=w[:, None]))
-        p = w[:, None] * np.exp(mixed - log_mean_ensemble)
-        # a weighted site stands for w * cells cells, among which its share p is spread evenly
-        entropy = -(xlogy(p, p) - xlogy(p, np.maximum(w, 1e-300)[:, None] * cells)).sum(0)
-        nothing = np.full(f.shape[2], -np.inf)
-        return cls(log_mean, log_mean_ensemble, entropy, np.asarray(records, float), float(cells), nothing, nothing)
+        m, _, s = f.shape
+        log_mean, log_mean_ensemble, entropy = np.empty((m, s)), np.empty(s), np.empty(s)
+        levels = np.empty((s, len(cumulative.PERCENT)))
+        for start in range(0, s, TOGETHER):
+            at = slice(start, start + TOGETHER)
+            part = np.asarray(f[:, :, at], dtype=np.float64)
+            log_mean[:, at] = logsumexp(part, axis=1, b=w[None, :, None])
+            mixed = (part - log_mean[:, None, at]).mean(0)  # (K', S')
+            log_mean_ensemble[at] = logsumexp(mixed, axis=0, b=w[:, None])
+            relative = mixed - log_mean_ensemble[at]
+            p = w[:, None] * np.exp(relative)
+            # a weighted site stands for w * cells cells, among which its share p is spread evenly
+            entropy[at] = -(xlogy(p, p) - xlogy(p, np.maximum(w, 1e-300)[:, None] * cells)).sum(0)
+            levels[at] = cumulative.levels(relative, p)
+        nothing = np.full(s, -np.inf)
+        counts = np.asarray(records, float)
+        return cls(log_mean, log_mean_ensemble, entropy, counts, float(cells), nothing, nothing, levels)
 
     def log_relative(self, f: Array) -> Array:
         """(M, N, S) f -> (M, N, S) log relative intensity of each member."""
@@ -103,8 +117,16 @@ class Calibration:
             log_relative: Of all species, or of those given.
             output: A key of `UNITS`.
             species: Which species the last dimension holds; all by default.
+
+        Raises:
+            InputError: DA404 for "cumulative" of a model folder that was written before that scale existed.
         """
         which = slice(None) if species is None else np.asarray(species)
+        if output == "cumulative":
+            if self.cumulative is None:
+                what = "the model folder was written before this scale existed"
+                raise InputError("DA404", "cumulative", what, "fit again, or ask for another --output")
+            return cumulative.percent(self.cumulative[which], np.asarray(log_relative, dtype=np.float64))
         log_relative = np.minimum(log_relative, _LARGEST)
         log_raw = log_relative - np.log(self.cells)
         if output == "relative":
@@ -122,28 +144,30 @@ class Calibration:
         return -np.expm1(-self.scale(log_relative, "expected_count")).sum(-1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        return {
-            name: getattr(self, name).tolist() if name != "cells" else self.cells for name in self.__dataclass_fields__
-        }
+        """Plain JSON types; of the cumulative levels, which are many, only how many per species."""
+        more = {"cells": self.cells} | ({} if self.cumulative is None else {"cumulative": self.cumulative.shape[1]})
+        return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__ if name not in LARGE} | more
 
     @classmethod
-    def from_dict(cls, stored: dict[str, Any], members: int, species: int) -> Calibration:
-        """Reads what `to_dict` gave, checking shapes.
+    def from_dict(cls, stored: dict[str, Any], members: int, species: int, levels: Array | None = None) -> Calibration:
+        """Reads what `to_dict` gave and the cumulative levels, checking shapes.
 
         Raises:
             InputError: DA404 when the parts do not fit.
         """
         try:
-            parts = {k: np.asarray(stored[k], dtype=np.float64) for k in cls.__dataclass_fields__ if k != "cells"}
+            parts = {k: np.asarray(stored[k], dtype=np.float64) for k in cls.__dataclass_fields__ if k not in LARGE}
             cells = float(stored["cells"])
         except (KeyError, TypeError, ValueError):
             raise InputError(
                 "DA404", "preprocessing", "calibration is incomplete", "use a folder written by ecotone"
             ) from None
         shapes = {k: (members, species) if k == "log_mean" else (species,) for k in parts}
-        if any(parts[k].shape != shapes[k] for k in parts) or not cells > 0:
+        sound = levels is None or (
+            levels.shape == (species, len(cumulative.PERCENT)) and bool((np.diff(levels, axis=1) >= 0).all())
+        )
+        if any(parts[k].shape != shapes[k] for k in parts) or not cells > 0 or not sound:
             raise InputError(
                 "DA404", "preprocessing", "calibration is not consistent", "use a folder written by ecotone"
             )
-        return cls(**parts, cells=cells)
+        return cls(**parts, cells=cells, cumulative=levels)

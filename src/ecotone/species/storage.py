@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ecotone.species.system import SpeciesSystem
 
 POINTS = "applicability.points"
+LEVELS = "calibration.cumulative"
 Kind = TypeVar("Kind", bound="SpeciesSystem")
 
 
@@ -42,7 +43,7 @@ def write(system: SpeciesSystem, folder: Path) -> None:
         folder,
         system=system.name,
         config=system.config.model_dump(),
-        tensors=system.tensors() | ({} if system.applicability is None else {POINTS: system.applicability.points}),
+        tensors=system.tensors() | _shared(system),
         preprocessing=preprocessing,
         card=card.write(system),
     )
@@ -72,7 +73,9 @@ def _take(system: SpeciesSystem, stored: StoredModel) -> None:
     estimator.species_ = [str(name) for name in pre["species"]]
     chosen = pre["background"]
     estimator.background_ = BackgroundChoice(str(chosen["kind"]), float(chosen["uniform_share"]), str(chosen["reason"]))
-    estimator.calibration_ = Calibration.from_dict(pre["calibration"], system.members, len(estimator.species_))
+    estimator.calibration_ = Calibration.from_dict(
+        pre["calibration"], system.members, len(estimator.species_), stored.tensors.get(LEVELS)
+    )
     estimator.n_features_in_, estimator.one_species_ = len(features.covariates), False
     estimator.config_ = system.config
     system.restore(estimator, stored.tensors, pre)
@@ -81,6 +84,13 @@ def _take(system: SpeciesSystem, stored: StoredModel) -> None:
     if "applicability" in pre:
         system.applicability = AreaOfApplicability.from_dict({**pre["applicability"], "points": stored.tensors[POINTS]})
     system.stored_inputs = _paths(pre["inputs"], lambda path: str(Path(path).expanduser()))
+
+
+def _shared(system: SpeciesSystem) -> dict[str, Any]:
+    """Tensors of every species system."""
+    levels = system.estimator.calibration_.cumulative
+    area = {} if system.applicability is None else {POINTS: system.applicability.points}
+    return area | ({} if levels is None else {LEVELS: levels})
 
 
 def _area(system: SpeciesSystem) -> dict[str, Any]:
@@ -96,6 +106,8 @@ def _shapes(
 ) -> dict[str, tuple[int, ...]]:
     area = preprocessing.get("applicability")
     more = {} if area is None else {POINTS: (int(area["points"]), len(area["names"]))}
+    if "cumulative" in preprocessing["calibration"]:
+        more[LEVELS] = (len(preprocessing["species"]), int(preprocessing["calibration"]["cumulative"]))
     return cls.shapes(config, preprocessing) | more
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -216,8 +218,26 @@ def test_what_is_not_certified_is_said():
     assert (model.convergence().verdict == "not certified").any()
 
 
+def test_no_finite_optimum_is_said():
+    x, y, cells = data()
+    with pytest.warns(EcotoneWarning, match=r"lynx.*no finite optimum.*multiplier above 0") as caught:
+        model = small(multiplier=0, features="lqh").fit(x, y, background=cells, species=["lynx", "b", "c", "d"])
+    assert {w.message.code for w in caught} == {"TR502"}
+    assert set(model.convergence().verdict) == {"no finite optimum"}
+    assert model.solution_.iterations.max() <= 20
+    assert np.isfinite(model.predict(x)).all()
+
+
 # ------------------------------------------------------------------------------------------- errors
 X, Y, CELLS = data()
+
+
+def silently(model, x, y, cells):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(x, y, background=cells)
+
+
 WRONG = {
     "negative counts": (lambda: small().fit(X, -Y), "DA403"),
     "no records": (lambda: small().fit(X, 0 * Y), "OC205"),
@@ -231,6 +251,8 @@ WRONG = {
     "multiplier": (lambda: small(multiplier=-1).fit(X, Y), "US104"),
     "feature kind": (lambda: small(features=("cubic",)).fit(X, Y), "US104"),
     "no feature kind": (lambda: small(features=()).fit(X, Y), "US104"),
+    "nothing varies": (lambda: silently(small(), np.ones((80, 3)), Y, np.ones((150, 3))), "DA404"),
+    "only categories and none": (lambda: small(features="c").fit(X, Y, background=CELLS), "DA404"),
     "levels": (lambda: small().fit(X, Y, levels={"soil": (1,)}), "US101"),
     "output": (lambda: small().fit(X, Y).predict(X, output="clog"), "US101"),
 }

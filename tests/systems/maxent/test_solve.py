@@ -150,6 +150,8 @@ def test_without_penalty_the_moments_agree_and_are_certified():
 
 def test_separable_records_end_with_a_verdict():
     """All records at the largest value of a feature: the optimum is at infinity."""
+    import ecotone.systems.maxent.solve as module
+
     rng = np.random.default_rng(0)
     x = rng.normal(size=(100, 2))
     counts = np.zeros((2, 100))
@@ -165,13 +167,42 @@ def test_separable_records_end_with_a_verdict():
     )
     found = solve(p, tolerance=1e-15, max_iterations=30)
     assert not found.converged[0]
-    assert found.iterations[0] == 30
+    assert found.iterations[0] == module.FALLING
+    assert found.unbounded.tolist() == [True, False]
     assert np.isfinite(found.beta).all()
     # the infimum, all weight on the one site, is approached: within a tolerance it is certified like any other
     assert found.objective[0] == pytest.approx(-np.log(100), abs=1e-3)
     near = solve(p)
     assert near.converged.all()
+    assert near.unbounded.tolist() == [True, False]
     assert near.objective[0] + np.log(100) <= near.gap[0] + 1e-12
+
+
+def test_records_at_a_corner_that_no_single_feature_shows():
+    """One record on the rim of a disc: a slanted direction separates it; one in the middle has a finite optimum."""
+    angle = np.linspace(0, 2 * np.pi, 80, endpoint=False) + 0.01
+    x = np.column_stack([np.cos(angle), np.sin(angle)]) * np.r_[np.ones(79), 0.1][:, None]
+    x = np.concatenate([x, x * 0.5])
+    counts = np.zeros((3, 160))
+    counts[0, 10], counts[1, 79], counts[2, [10, 50]] = 3, 3, 1
+    p = Problems(x, np.ones((1, 160)), np.zeros(3, int), sparse.csr_array((3, 160)), sparse.csr_array(counts),
+                 np.zeros((3, 2)))  # fmt: skip
+    found = solve(p, tolerance=1e-12, max_iterations=40)
+    assert found.unbounded.tolist() == [True, False, False]
+    assert found.converged[1:].all()
+    # with a penalty on one feature only the other can fall for ever, and a rim in its direction is needed
+    found = solve(replace(p, penalty=np.tile([0.01, 0.0], (3, 1))), tolerance=1e-12, max_iterations=40)
+    assert not found.unbounded.any()
+
+
+def test_a_stalled_problem_ends_and_small_penalties_converge():
+    """The sample of the Hessian once doubled until it overflowed, and the last digits never came."""
+    p = problem(11, rows=300, features=60, species=2, penalty=2e-4, collinear=True)
+    found = solve(p, tolerance=1e-7, max_iterations=300)
+    assert found.converged.all()
+    stalled = solve(p, tolerance=1e-30, max_iterations=2000)
+    assert not stalled.converged.any()
+    assert stalled.iterations.max() < 300
 
 
 # ------------------------------------------------------------------------------------------- invariances
@@ -210,7 +241,6 @@ def test_blocks_and_samples_do_not_change_the_answer(monkeypatch):
     whole = solve(p, tolerance=1e-10)
     monkeypatch.setattr(module, "BLOCK_NUMBERS", 1300)
     monkeypatch.setattr(module, "FIRST_SAMPLE", 32)
-    monkeypatch.setattr(module, "SQUARES", 100)
     monkeypatch.setattr(module, "PIECE", 77)
     parts = solve(p, tolerance=1e-10)
     assert parts.converged.all()
@@ -220,19 +250,61 @@ def test_blocks_and_samples_do_not_change_the_answer(monkeypatch):
 # ------------------------------------------------------------------------------------------- inner problem
 def test_quadratic_steps_reach_the_optimum_of_plain_coordinate_descent():
     rng = np.random.default_rng(0)
-    s, a = 3, 6
-    root = rng.normal(size=(s, a, 9))
-    hessian = root @ root.transpose(0, 2, 1)
-    gradient, start = rng.normal(size=(s, a)), rng.normal(size=(s, a)) * (rng.random((s, a)) < 0.5)
-    penalty = rng.uniform(0.1, 1, (s, a))
-    penalty[0, 4:] = np.inf
-    hessian[0, 4:], hessian[0, :, 4:], gradient[0, 4:], start[0, 4:] = 0, 0, 0, 0
-    found = l1_quadratic(hessian, gradient, start, penalty, rounds=50, tolerance=1e-12)
-    for j in range(s):
-        b = start[j].copy()
+    for trial in range(6):
+        a = 6
+        root = rng.normal(size=(a, 9))
+        root[1] = root[0] + (0 if trial == 0 else 0.05 * rng.normal(size=9))  # the same column, or nearly
+        hessian = root @ root.T
+        gradient, start = rng.normal(size=a), rng.normal(size=a) * (rng.random(a) < 0.5)
+        penalty = np.zeros(a) if trial == 1 else rng.uniform(0.1, 1, a)
+        found = l1_quadratic(hessian, gradient, start, penalty, tolerance=1e-12)
+        b = start.copy()
         for _ in range(5000):
             for k in range(a):
-                if np.isfinite(penalty[j, k]):
-                    free = b[k] - (gradient[j] + hessian[j] @ (b - start[j]))[k] / hessian[j, k, k]
-                    b[k] = np.sign(free) * max(abs(free) - penalty[j, k] / hessian[j, k, k], 0)
-        np.testing.assert_allclose(found[j], b, atol=1e-5)
+                free = b[k] - (gradient + hessian @ (b - start))[k] / hessian[k, k]
+                b[k] = np.sign(free) * max(abs(free) - penalty[k] / hessian[k, k], 0)
+
+        def value(x, h=hessian, g=gradient, at=start, cost=penalty):
+            return g @ (x - at) + (x - at) @ h @ (x - at) / 2 + cost @ np.abs(x)
+
+        assert value(found) <= value(b) + 1e-6
+        if trial > 1:
+            np.testing.assert_allclose(found, b, atol=0.01)
+
+
+@pytest.mark.filterwarnings("error")
+def test_quadratic_steps_of_hardly_curved_variables_are_finite():
+    hessian = np.diag([1.0, 1e-300, 1e-200])
+    found = l1_quadratic(hessian, np.array([0.5, -3.0, 3.0]), np.array([0.2, -1.0, 2.0]), np.full(3, 0.1))
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_sample_that_misses_a_rare_feature():
+    """A category of two rows among thousands, one of them with a record."""
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(size=6000), np.zeros(6000)])
+    x[:2, 1] = 1
+    counts = np.zeros((1, 6000))
+    counts[0, [0, *range(100, 140)]] = 1
+    p = Problems(x, np.ones((1, 6000)), np.zeros(1, int), sparse.csr_array((1, 6000)), sparse.csr_array(counts),
+                 np.full((1, 2), 1e-3))  # fmt: skip
+    found = solve(p, tolerance=1e-9)
+    assert found.converged.all()
+    assert found.iterations[0] < 40
+
+
+def test_quadratic_steps_never_end_above_the_start():
+    """Also when a Hessian is wrong or empty, as that of a small sample can be."""
+    rng = np.random.default_rng(1)
+    for trial in range(40):
+        a = 8
+        root = rng.normal(size=(a, 3))
+        hessian = root @ root.T * (trial % 4 > 0)
+        gradient, start = rng.normal(size=a), rng.normal(size=a) * (rng.random(a) < 0.5)
+        penalty = rng.uniform(0, 1, a) * (trial % 3 > 0)
+        found = l1_quadratic(hessian, gradient, start, penalty)
+        move = found - start
+        change = gradient @ move + move @ hessian @ move / 2 + penalty @ (np.abs(found) - np.abs(start))
+        assert np.isfinite(found).all()
+        assert change <= 1e-9

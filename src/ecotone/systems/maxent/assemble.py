@@ -48,12 +48,16 @@ class Variant:
         rows: Sites that exist; all by default.
         hidden: Covariate whose features are not allowed.
         counts: (N, S) other records, such as a bootstrap replicate; the sites with records of `Sites` stay background.
+        multiplier: Instead of the configured one.
+        kinds: Feature kinds instead of the configured ones.
     """
 
     uniform_share: float
     rows: Array | None = None
     hidden: str | None = None
     counts: sparse.csr_array | None = None
+    multiplier: float | None = None
+    kinds: str | tuple[str, ...] | None = None
 
 
 def solve_variants(sites: Sites, variants: Sequence[Variant], features: FeatureMap, config: Config) -> Solution:
@@ -78,13 +82,14 @@ def solve_variants(sites: Sites, variants: Sequence[Variant], features: FeatureM
         return solution
     extent = np.stack([np.ptp(x[w > 0], axis=0) for w in weight])  # (G, F)
     of_problem = np.asarray(group)[some // s]
+    multiplier = np.array([config.multiplier if v.multiplier is None else v.multiplier for v in variants])
     penalty = penalties(
         every[some],
         x,
         features.feature_kinds,
         _allowed(every[some], some // s, variants, features, config),
         spread=extent[of_problem],
-        multiplier=config.multiplier,
+        multiplier=multiplier[some // s],
     )
     problems = Problems(x, weight, of_problem, extra[some], every[some], penalty)
     found = solve(problems, tolerance=config.tolerance, max_iterations=config.max_iterations)
@@ -160,7 +165,8 @@ def _allowed(
     n = np.asarray(records.sum(1)).ravel()
     allowed = np.zeros((len(n), len(kinds)), bool)
     for j, number in enumerate(n):
-        allowed[j] = np.isin(kinds, feature_classes(number) if config.features == "auto" else config.features)
+        wanted = variants[variant[j]].kinds or config.features
+        allowed[j] = np.isin(kinds, feature_classes(number) if wanted == "auto" else wanted)
     for v, one in enumerate(variants):
         if one.hidden is not None:
             without = np.array([one.hidden in owner for owner in features.owners])

@@ -68,7 +68,7 @@ def duality_gap(
         before = np.where(t[problem] < 1, (1 - t[problem]) * own * (log_rest[problem] + log_ratio), 0.0)
         change = np.where(mixed > 0, mixed * (np.log(mixed) - log_weight), 0.0) - before
     divergence = rest + np.bincount(problem, change, minlength=len(t))
-    return objective(log_sum, mean, beta, penalty) + divergence
+    return np.maximum(objective(log_sum, mean, beta, penalty) + divergence, 0.0)  # rounding
 
 
 def matched_gap(

@@ -21,6 +21,9 @@ class Config(Options):
             also quadratic, below 80 also hinge, else also product); or any of "linear", "quadratic", "product", "hinge",
             "threshold", "categorical"; or their first letters, such as "lqh".
         multiplier: Multiplies all penalties (beta or regularization multiplier). 0 penalises nothing.
+        tune: Choose multiplier and feature kinds by blocked cross-validation on the records: multipliers 0.5, 1, 2 and 4 with
+            "auto", "lq" and "lqh" beside the two options given, which are kept unless another gains more AUC on held-out
+            blocks than the gain's standard error over species (over folds for one).
         hinges: Hinges per side and covariate; maxnet's 50 knots make 49.
         thresholds: Threshold features per covariate, where asked for.
         knots: Knots of hinges and thresholds are spaced "even"ly, or at "quantile"s of the background.
@@ -39,6 +42,7 @@ class Config(Options):
 
     features: Literal["auto"] | tuple[str, ...] = "auto"
     multiplier: float = Field(default=1.0, ge=0, le=1e4)
+    tune: bool = False
     hinges: int = Field(default=49, ge=1, le=200)
     thresholds: int = Field(default=50, ge=1, le=200)
     knots: Literal["even", "quantile"] = "even"

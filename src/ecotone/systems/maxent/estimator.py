@@ -26,6 +26,7 @@ from ecotone.systems.maxent.config import Config
 from ecotone.systems.maxent.lookup import Lookup
 from ecotone.systems.maxent.regularisation import EVERY, feature_classes
 from ecotone.systems.maxent.solve import Solution
+from ecotone.systems.maxent.tune import Tuning, choose
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,8 @@ class Maxent(SpeciesEstimator):
     """Many-species Maxent from presence-only records.
 
     Options are those of `ecotone.systems.maxent.config.Config`, where each is explained. Fitted attributes beside those of
-    `SpeciesEstimator`: `beta_` (M, S, F) coefficients, `solution_` (what the solver certifies, M * S problems), `lookup_`.
+    `SpeciesEstimator`: `beta_` (M, S, F) coefficients, `solution_` (what the solver certifies, M * S problems), `lookup_`,
+    `tuning_` (candidates and choice, or None); `config_` holds the options in use, tuned ones included.
 
     Examples:
         >>> import numpy as np
@@ -52,12 +54,14 @@ class Maxent(SpeciesEstimator):
     beta_: Array
     solution_: Solution
     lookup_: Lookup
+    tuning_: Tuning | None
 
     def __init__(
         self,
         *,
         features: str | tuple[str, ...] = "auto",
         multiplier: float = 1.0,
+        tune: bool = False,
         hinges: int = 49,
         thresholds: int = 50,
         knots: str = "even",
@@ -72,6 +76,7 @@ class Maxent(SpeciesEstimator):
     ) -> None:
         self.features = features
         self.multiplier = multiplier
+        self.tune = tune
         self.hinges = hinges
         self.thresholds = thresholds
         self.knots = knots
@@ -112,8 +117,8 @@ class Maxent(SpeciesEstimator):
             background: (U, P) covariates of random valid cells, or None.
             site_weight: (N,) relative weight of a site as background (effort, thinning, area).
             background_weight: (U,) relative weight of background cells (area, effort).
-            coordinates: Not used; other estimators validate in space.
-            geographic: Not used.
+            coordinates: (N, 2) positions of the sites, for the blocks of `tune`; without them the options given are kept.
+            geographic: The coordinates are degrees of longitude and latitude.
             covariates: P names, used in messages and evidence.
             levels: Covariate name -> levels, for categorical covariates.
             species: S names.
@@ -129,7 +134,7 @@ class Maxent(SpeciesEstimator):
             InputError: DA402, DA403, DA404, DA405 for arrays that cannot be used; OC205 without any record.
             UsageError: US101, US104 for options.
         """
-        del coordinates, geographic, folder, fingerprint, progress
+        del folder, fingerprint, progress
         config = Config.parse(self.get_params())
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         counts = as_counts(y, X.shape[0], None if species is None else len(species))
@@ -157,6 +162,18 @@ class Maxent(SpeciesEstimator):
 
         share = choice.uniform_share
         known = cells if share == 1 else X if share == 0 else np.concatenate([X, cells])
+        sites = Sites(
+            X,
+            counts,
+            site_log_weight(site_weight, "site_weight", X.shape[0]),
+            cells,
+            site_log_weight(background_weight, "background_weight", len(cells)),
+        )
+        self.tuning_ = None
+        if config.tune:
+            where = {"coordinates": coordinates, "geographic": geographic, "names": names, "levels": levels}
+            self.tuning_ = choose(sites, known, config, share, **where)
+            config = self.tuning_.applied(config)
         self.features_ = FeatureMap.fit(
             known,
             names,
@@ -169,13 +186,9 @@ class Maxent(SpeciesEstimator):
         )
         for name in self.features_.constant:
             _warn("DA401", name, "is constant over the background", "it is left out; check the file")
-        sites = Sites(
-            X,
-            counts,
-            site_log_weight(site_weight, "site_weight", X.shape[0]),
-            cells,
-            site_log_weight(background_weight, "background_weight", len(cells)),
-        )
+        if not self.features_.names:
+            what = "no feature is left: every covariate is constant over the background, or the kinds asked for need another"
+            raise InputError("DA404", "covariates", what, "pass covariates that vary, or other features")
         self.trial_ = None
         self.background_, self.config_ = choice, config
         self.species_ = list(species) if species is not None else [f"species {j}" for j in range(counts.shape[1])]
@@ -199,17 +212,25 @@ class Maxent(SpeciesEstimator):
     def adopt(self, solution: Solution) -> None:
         """Takes over what a solver found, or what was stored of it, for the features and species at hand."""
         self.solution_ = solution
-        self.beta_ = solution.beta.reshape(-1, len(self.species_), solution.beta.shape[1])
+        self.beta_ = solution.beta.reshape(self.config_.members, len(self.species_), solution.beta.shape[1])
         self.lookup_ = Lookup.build(self.features_, solution.beta)
 
     def _warn_open(self) -> None:
-        solution = self.solution_
-        open_ = np.flatnonzero(~solution.converged.reshape(self.beta_.shape[:2]).all(0))
-        if len(open_):
-            shown = ", ".join(self.species_[j] for j in open_[:5]) + (" ..." if len(open_) > 5 else "")
-            gap = float(np.nanmax(solution.gap))
-            what = f"{len(open_)} of {len(self.species_)} species are not at a certified optimum (gap up to {gap:.2g} nats)"
-            _warn("TR502", shown, what, "raise max_iterations or the multiplier; 0 may have no finite optimum")
+        solution, shape = self.solution_, self.beta_.shape[:2]
+        endless: Array = np.asarray(solution.unbounded.reshape(shape).any(0))
+        open_: Array = np.asarray(~solution.converged.reshape(shape).all(0) & ~endless)
+        many = len(self.species_)
+        if endless.any():
+            what = f"{int(endless.sum())} of {many} species have no finite optimum: unpenalised features separate their records"
+            _warn("TR502", self._some(endless), what, "use a multiplier above 0 or fewer kinds of features")
+        if open_.any():
+            gap = float(np.nanmax(solution.gap.reshape(shape)[:, open_]))
+            what = f"{int(open_.sum())} of {many} species are not at a certified optimum (gap up to {gap:.2g} nats)"
+            _warn("TR502", self._some(open_), what, "raise max_iterations or the multiplier")
+
+    def _some(self, which: Array) -> str:
+        named = np.flatnonzero(which)
+        return ", ".join(self.species_[j] for j in named[:5]) + (" ..." if len(named) > 5 else "")
 
     def refit(self, sites: Sites, variants: Sequence[Variant]) -> Callable[[Array], Array]:
         """Solves variants of this model on its features, all at once.
@@ -257,14 +278,16 @@ class Maxent(SpeciesEstimator):
         """What the solver certifies, one row per species and member.
 
         Columns: species, member, records, features (not 0), iterations, gap (nats above the optimum, at most), residual
-        (violation of optimality relative to the penalty), verdict ("certified", "not certified", "no records").
+        (violation of optimality relative to the penalty), verdict ("certified", "not certified", "no records", or
+        "no finite optimum" where features without penalty separate the records).
         """
         import pandas as pd
 
         check_is_fitted(self, "beta_")
         m, s, _ = self.beta_.shape
         solution = self.solution_
-        verdict = np.where(solution.converged, "certified", "not certified")
+        verdict = np.where(solution.converged, "certified", "not certified").astype(object)
+        verdict[solution.unbounded] = "no finite optimum"
         records = np.tile(self.calibration_.records, m)
         return pd.DataFrame(
             {

@@ -1,118 +1,114 @@
-"""Many small quadratic problems with an L1 penalty at once, the inner step of the Maxent solver.
+"""Small quadratic problems with an L1 penalty, the inner step of the Maxent solver.
 
-minimise over b:  r.(b - b0) + (b - b0)'H(b - b0) / 2 + sum_k l_k |b_k|, for S problems padded to A variables.
+minimise over b:  g.(b - b0) + (b - b0)'H(b - b0) / 2 + sum_k l_k |b_k|.
 
-Sweeps of coordinate descent find the signs; steps to the stationary point on the variables that are not zero, cut where a
-variable changes its sign, end the slow tail that nearly collinear hinges would otherwise have. Letters: S problems, A variables.
+An active-set method: variables that violate optimality join with the sign that lowers the objective, a Cholesky solve finds the
+joint minimum for these signs, and a search over the places where variables change their signs ends the step. Nearly
+collinear hinges, over which coordinate descent crawls, are moved together. Letters: A variables, K of them not zero.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from scipy.linalg import get_lapack_funcs
 
 Array = np.ndarray
 RIDGE = 1e-7  # relative; identical columns stay solvable
+STEPS = 200
+posv: Any = get_lapack_funcs("posv", (np.zeros(1),))
 
 
-def l1_quadratic(
-    hessian: Array, gradient: Array, start: Array, penalty: Array, *, rounds: int = 60, tolerance: float = 1e-3
-) -> Array:
-    """Solves the problems approximately; never ends above the start.
+def l1_quadratic(hessian: Array, gradient: Array, start: Array, penalty: Array, *, tolerance: float = 1e-2) -> Array:
+    """Solves a problem approximately; never ends above the start.
 
     Args:
-        hessian: (S, A, A) positive semi-definite; rows and columns of padding are zero.
-        gradient: (S, A) at the start.
-        start: (S, A).
-        penalty: (S, A), not negative, infinite on padding.
-        rounds: Most rounds of two sweeps and one subspace step.
+        hessian: (A, A) positive semi-definite.
+        gradient: (A,) at the start.
+        start: (A,).
+        penalty: (A,) finite and not negative.
         tolerance: Ends when no variable's optimality is violated by more than this times the largest violation at the start.
 
     Returns:
-        (S, A) solutions.
+        (A,) solution.
     """
-    a = start.shape[1]
-    if a == 0:
-        return start.copy()
-    diagonal = np.einsum("saa->sa", hessian)
-    ridge = RIDGE * diagonal + 1e-300
-    rows = np.ascontiguousarray(hessian.transpose(1, 0, 2))  # (A, S, A)
-    rows[np.arange(a), :, np.arange(a)] += ridge.T
-    curvature = np.ascontiguousarray((diagonal + ridge).T)  # (A, S)
-    ok = np.isfinite(penalty) & (diagonal > 0)
-    limit = np.where(ok, penalty, 0.0)
-    step = np.where(ok.T, 1.0 / np.where(ok.T, curvature, 1.0), 0.0)
-    threshold = limit.T * step
-    b, r = start.T.copy(), gradient.copy()  # (A, S), (S, A)
-    first = _violation(r, b.T, limit, ok).max(1)
-    goal = tolerance * first + 1e-14
-    for turn in range(rounds):
-        for _ in range(2):
-            for k in range(a):
-                old = b[k]
-                free = old - r[:, k] * step[k]
-                new = free - np.minimum(np.maximum(free, -threshold[k]), threshold[k])
-                move = np.where(ok[:, k], new - old, 0.0)
-                if move.any():
-                    b[k] = old + move
-                    r += move[:, None] * rows[k]
-        if turn and (_violation(r, b.T, limit, ok).max(1) <= goal).all():
+    ridge = RIDGE
+    while True:
+        try:
+            return _solve(hessian, gradient, start, penalty, tolerance, ridge)
+        except np.linalg.LinAlgError:
+            if ridge > 1e-2:
+                return start.copy()
+            ridge *= 10
+
+
+def _solve(hessian: Array, gradient: Array, start: Array, limit: Array, tolerance: float, ridge: float) -> Array:
+    matrix = hessian.copy()
+    diagonal = matrix.diagonal()
+    fixed = diagonal <= 0
+    matrix.flat[:: len(start) + 1] += ridge * diagonal + 1e-300
+    b, r = start.copy(), gradient.copy()
+    sign = np.sign(b)
+    goal = 0.0
+    single = False
+    for turn in range(STEPS):
+        excess = np.abs(r) - limit
+        zero = b == 0
+        excess[~zero | fixed] = 0.0
+        worst = excess.max(initial=0.0)
+        held = np.abs(r + sign * limit)[~zero].max(initial=0.0)
+        if not turn:
+            goal = tolerance * max(worst, held) + 1e-14
+        if max(worst, held) <= goal:
             break
-        b, r = _subspace_step(rows, r, b, limit, ok)
-    return b.T.copy()
+        join = excess >= max(worst if single else 0.3 * worst, goal)
+        sign[join] = -np.sign(r[join])
+        support = np.flatnonzero(~zero | join)
+        new, support = _minimum(matrix, r, b, sign, limit, support)
+        if not len(support):
+            if single:
+                break
+            single = True
+            sign[join] = 0.0
+            continue
+        move = _search(matrix, r, b, new, limit, support)
+        single = False
+        r += matrix[support].T @ (move - b[support])
+        b[support] = move
+        sign = np.sign(b)
+    return b
 
 
-def _violation(r: Array, b: Array, limit: Array, ok: Array) -> Array:
-    """(S, A) distance of the gradient from the penalty's subdifferential."""
-    off = np.where(b != 0, np.abs(r + np.sign(b) * limit), np.maximum(np.abs(r) - limit, 0.0))
-    return np.where(ok, off, 0.0)
+def _minimum(matrix: Array, r: Array, b: Array, sign: Array, limit: Array, support: Array) -> tuple[Array, Array]:
+    """The support's joint minimum for the given signs; variables that would leave zero against their sign are dropped."""
+    while len(support):
+        value, side = b[support], sign[support]
+        target = -(r[support] + side * limit[support])
+        _, step, info = posv(matrix[support[:, None], support], target)
+        if info:
+            raise np.linalg.LinAlgError
+        wrong = (value == 0) & (step * side <= 0)
+        if not wrong.any():
+            return value + step, support
+        support = support[~wrong]
+    return np.zeros(0), support
 
 
-def _subspace_step(rows: Array, r: Array, b: Array, limit: Array, ok: Array) -> tuple[Array, Array]:
-    """Moves the non-zero variables to their joint minimum, or as far as no sign changes."""
-    value = b.T
-    support = (value != 0) & ok
-    hessian = rows.transpose(1, 0, 2)
-    target = np.where(support, -(r + np.sign(value) * limit), 0.0)
-    # only the supports are solved, padded to the largest with rows of the identity
-    count = support.sum(1)
-    size = max(int(count.max()), 1)
-    index = np.argsort(~support, axis=1, kind="stable")[:, :size]
-    each = np.arange(len(value))[:, None]
-    real = np.arange(size) < count[:, None]
-    matrix = hessian[each[:, :, None], index[:, :, None], index[:, None, :]]
-    matrix *= real[:, :, None] & real[:, None, :]
-    matrix[:, np.arange(size), np.arange(size)] += ~real
-    try:
-        short = np.linalg.solve(matrix, target[each, index][:, :, None])[:, :, 0]
-    except np.linalg.LinAlgError:
-        return b, r
-    delta = np.zeros_like(value)
-    delta[each, index] = np.where(real, short, 0.0)
-    slope = (target * delta).sum(1)  # the decrease promised
-    good = np.isfinite(delta).all(1) & (slope > 0)
-    delta = np.where(good[:, None], delta, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        crossing = np.where(support & (value * delta < 0), -value / delta, np.inf)
-    length = np.minimum(1.0, crossing.min(1))
-    stop = support & (crossing <= length[:, None])
-    moved = np.where(stop, 0.0, value + length[:, None] * delta)
-    change = np.einsum("sab,sb->sa", hessian, moved - value)
-    # several variables may reach 0 at once: longer steps that stop each of them there, if they are better
-    best = _gain(value, moved, r, change, limit)
-    full = length >= 1.0
-    for share in (1.0, 0.3, 0.1):
-        if full.all():
-            break
-        bent = np.where(crossing <= share, 0.0, value + share * delta)
-        turned = np.einsum("sab,sb->sa", hessian, bent - value)
-        gain = _gain(value, bent, r, turned, limit)
-        better = (gain < best) & ~full
-        moved, change = np.where(better[:, None], bent, moved), np.where(better[:, None], turned, change)
-        best = np.where(better, gain, best)
-    return moved.T.copy(), r + change
-
-
-def _gain(start: Array, end: Array, r: Array, change: Array, limit: Array) -> Array:
-    """(S,) change of the objective of the quadratic problems."""
-    move = end - start
-    return ((r + 0.5 * change) * move).sum(1) + (limit * (np.abs(end) - np.abs(start))).sum(1)
+def _search(matrix: Array, r: Array, b: Array, new: Array, limit: Array, support: Array) -> Array:
+    """The best of the whole step, its parts to each change of sign, and the whole step with such variables left at zero."""
+    old, cost = b[support], limit[support]
+    step = new - old
+    across = np.sign(old) * np.sign(new) < 0
+    if not across.any():
+        return new
+    length = -old[across] / step[across]
+    tries = old + np.concatenate([length, [1.0, 1.0]])[:, None] * step
+    tries[np.arange(len(length)), np.flatnonzero(across)] = 0.0
+    tries[-1, across] = 0.0
+    moves = tries - old
+    gain = moves @ r[support] + (np.abs(tries) - np.abs(old)) @ cost
+    gain += 0.5 * ((moves @ matrix[support[:, None], support]) * moves).sum(1)
+    best = int(gain.argmin())
+    # up to the first change of sign the objective falls, if by less than can be seen
+    return tries[best] if gain[best] < 0 else tries[int(length.argmin())]

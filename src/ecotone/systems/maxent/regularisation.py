@@ -64,7 +64,7 @@ def penalties(
     allowed: Array,
     *,
     spread: Array,
-    multiplier: float = 1.0,
+    multiplier: float | Array = 1.0,
 ) -> Array:
     """The published penalties.
 
@@ -74,7 +74,7 @@ def penalties(
         kinds: F kinds, keys of `TABLES`.
         allowed: (S, F) which features a species may use.
         spread: (F,) or (S, F) range of the features over the background.
-        multiplier: Multiplies all of them; Maxent users know it as beta or regularization multiplier.
+        multiplier: Multiplies all of them, or (S,) those of each species; beta or regularization multiplier elsewhere.
 
     Returns:
         (S, F); infinite where a feature is not allowed or does not vary over the background.
@@ -94,7 +94,7 @@ def penalties(
     hinge = kind == "hinge"
     found[:, hinge] = np.maximum(found[:, hinge], 0.5 * root * np.maximum(deviation[:, hinge], root))
     found[:, kind == "threshold"] = np.where(deviation[:, kind == "threshold"] == 0, 1.0, found[:, kind == "threshold"])
-    found = multiplier * np.maximum(found, RANGE_FLOOR * spread)
+    found = np.reshape(multiplier, (-1, 1)) * np.maximum(found, RANGE_FLOOR * spread)
     return np.where(allowed & (spread > 0), found, np.inf)
 
 

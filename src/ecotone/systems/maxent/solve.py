@@ -3,7 +3,7 @@
 Per problem s:  min over beta of  log sum_i w_si exp(x_i.beta) - m_s.beta + sum_k l_sk |beta_k|.
 
 One iteration takes one matrix product for all gradients, small Hessians on the working sets (non-zero and violating features)
-over the rows that a systematic sample of the softmax hits, one batched quadratic step (`quadratic.py`), one matrix product for
+over the rows that a systematic sample of the softmax hits, a quadratic step each (`quadratic.py`), one matrix product for
 the change of the logits and an exact line search on them. The sample grows when progress slows down, so that the
 end is a full Newton step. Gradients, objectives and certificates are float64.
 
@@ -19,6 +19,7 @@ from scipy import sparse
 
 from ecotone.systems.maxent.certificate import duality_gap, matched_gap, objective, residual
 from ecotone.systems.maxent.quadratic import l1_quadratic
+from ecotone.systems.maxent.unbounded import records_at_an_end, separates
 
 Array = np.ndarray
 TOLERANCE = 1e-5
@@ -27,7 +28,9 @@ FIRST_SAMPLE = 2048
 SHORTEST = 2.0**-20
 PIECE = 4096  # rows
 NEARLY = 0.01  # of a feature's deviation
-SQUARES = 30_000_000  # numbers in the Hessians held at once
+FALLING = 20  # iterations for a problem without a finite optimum
+LEAST_VARIANCE = 1e-8  # of a feature in a sample, relative to that over the background
+STILL = 1e-14  # nats, no progress
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class Solution:
         residual: (S,) largest violation of optimality relative to the penalty.
         iterations: (S,).
         converged: (S,) gap within the tolerance.
+        unbounded: (S,) there is no finite optimum: unpenalised features separate the records, and the objective falls for
+            ever. The gap is then the distance to its infimum.
     """
 
     beta: Array
@@ -70,12 +75,14 @@ class Solution:
     residual: Array
     iterations: Array
     converged: Array
+    unbounded: Array
 
     @classmethod
     def empty(cls, problems: int, features: int) -> Solution:
         """All coefficients 0, nothing to improve."""
         gap, off, value = np.zeros(problems), np.zeros(problems), np.zeros(problems)
-        return cls(np.zeros((problems, features)), value, gap, off, np.zeros(problems, int), np.ones(problems, bool))
+        none, every = np.zeros(problems, bool), np.ones(problems, bool)
+        return cls(np.zeros((problems, features)), value, gap, off, np.zeros(problems, int), every, none)
 
     def take(self, at: Array, other: Solution) -> None:
         """Puts the problems of another solution into rows `at`."""
@@ -90,7 +97,7 @@ def solve(problems: Problems, *, tolerance: float = TOLERANCE, max_iterations: i
         problems: See `Problems`.
         tolerance: Largest duality gap in nats. A gap g bounds KL(optimum || softmax) by g, hence any predicted share of
             the background by sqrt(g / 2): 1e-5 keeps them within 0.0023 in total variation.
-        max_iterations: Ends problems without a finite optimum.
+        max_iterations: Ends problems that do not get there. Those known to have no finite optimum end after `FALLING`.
     """
     x = np.asarray(problems.features, dtype=np.float64)
     r, f = x.shape
@@ -127,7 +134,11 @@ class _Block:
             second += self.weight[:, row : row + PIECE] @ x[row : row + PIECE] ** 2
         self.scale = np.sqrt(np.maximum(second - first**2, 0.0)) + 1e-12
         self.sample = np.full(s, FIRST_SAMPLE)
-        self.last_gap = np.full(s, np.inf)
+        self.exact = np.zeros(s, bool)  # Hessians in float64
+        self.last_gap, self.last_value = np.full(s, np.inf), np.full(s, np.inf)
+        which = problems.group[columns]
+        parts = (problems.added[columns], problems.records[columns], self.penalty)
+        self.unbounded = records_at_an_end(x, problems.weight, which, *parts)
 
     def run(self, out: Solution) -> None:
         self._softmax(self.z)
@@ -135,20 +146,25 @@ class _Block:
             moment = self.q @ self.x
             gap, off = self._gap(moment), residual(moment, self.mean, self.beta, self.penalty)
             self._gap_unpenalised(moment, gap)
+            value = objective(self.log_sum, self.mean, self.beta, self.penalty)
+            still = value > self.last_value - STILL
             ended = gap <= self.tolerance
-            leave = ended | (iteration == self.max_iterations)
+            leave = ended | (iteration == self.max_iterations) | (still & self.exact)
+            leave |= self.unbounded & (iteration >= FALLING)
             if leave.any():
                 at = self.columns[leave]
+                out.unbounded[at] = [self._falls(j) for j in np.flatnonzero(leave).tolist()]
                 out.beta[at], out.gap[at], out.residual[at] = self.beta[leave], gap[leave], off[leave]
-                out.objective[at] = objective(self.log_sum, self.mean, self.beta, self.penalty)[leave]
+                out.objective[at] = value[leave]
                 out.iterations[at], out.converged[at] = iteration, ended[leave]
                 self._keep(~leave)
-                moment, gap = moment[~leave], gap[~leave]
+                moment, gap, value, still = moment[~leave], gap[~leave], value[~leave], still[~leave]
             if not len(self.columns):
                 return
-            slow = gap > 0.1 * self.last_gap
-            self.sample = np.where(slow & (iteration > 0), self.sample * 2, self.sample)
-            self.last_gap = gap
+            slow = (gap > 0.1 * self.last_gap) & (iteration > 0)
+            self.sample = np.minimum(np.where(slow, self.sample * 2, self.sample), self.x.shape[0])
+            self.sample[still], self.exact = self.x.shape[0], self.exact | still
+            self.last_gap, self.last_value = gap, value
             self._step(moment)
 
     # -------------------------------------------------------------------------------------------- parts
@@ -177,7 +193,7 @@ class _Block:
     def _gap_unpenalised(self, moment: Array, gap: Array) -> None:
         """Lowers the gaps of problems with unpenalised features once their moments nearly agree."""
         off = np.where(self.penalty == 0, np.abs(moment - self.mean) / self.scale, 0.0).max(1, initial=0.0)
-        for j in np.flatnonzero((off > 0) & (off < NEARLY) & (gap > self.tolerance)):
+        for j in np.flatnonzero((off > 0) & (off < NEARLY) & (gap > self.tolerance) & ~self.unbounded):
             mine = self.entry_problem == j
             records = np.zeros(self.x.shape[0])
             records[self.entry_row[mine]] = self.entry_share[mine]
@@ -193,6 +209,14 @@ class _Block:
             )
             gap[j] = min(gap[j], better)
 
+    def _falls(self, j: int) -> bool:
+        """Whether the problem is known to have no finite optimum, or its coefficients show that now."""
+        free = self.penalty[j] == 0
+        if self.unbounded[j] or not self.beta[j, free].any():
+            return bool(self.unbounded[j])
+        own = self.entry_row[self.entry_problem == j]
+        return separates(self.x[:, free], self.weight[j] > 0, own, self.beta[j, free])
+
     def _keep(self, stay: Array) -> None:
         for name in (
             "columns",
@@ -203,7 +227,10 @@ class _Block:
             "z",
             "scale",
             "sample",
+            "exact",
             "last_gap",
+            "last_value",
+            "unbounded",
             "q",
             "log_sum",
         ):
@@ -215,27 +242,18 @@ class _Block:
 
     def _step(self, moment: Array) -> None:
         v = moment - self.mean
-        index, valid = self._working_sets(v)
-        s, a = index.shape
-        at = np.arange(s)[:, None]
-        penalty = np.where(valid, self.penalty[at, index], np.inf)
-        start = np.where(valid, self.beta[at, index], 0.0)
-        slope = np.where(valid, v[at, index], 0.0)
         move = np.zeros_like(self.beta)
-        together = max(1, SQUARES // (a * a))
-        for first in range(0, s, together):
-            part = slice(first, first + together)
-            hessian = np.zeros((len(index[part]), a, a))
-            for row, j in enumerate(range(s)[part]):
-                n = int(valid[j].sum())
-                hessian[row, :n, :n] = self._hessian(j, index[j, :n], moment[j, index[j, :n]])
-            found = l1_quadratic(hessian, slope[part], start[part], penalty[part])
-            change = np.where(valid[part], found - start[part], 0.0)
-            np.put_along_axis(move[part], index[part], change, axis=1)
+        for j, index in enumerate(self._working_sets(v)):
+            hessian = self._hessian(j, index, moment[j, index])
+            if self.sample[j] * 2 < self.x.shape[0]:  # a sample may miss all rows where a feature varies
+                least = LEAST_VARIANCE * self.scale[j, index] ** 2
+                hessian.flat[:: len(index) + 1] = np.maximum(hessian.diagonal(), least)
+            start = self.beta[j, index]
+            move[j, index] = l1_quadratic(hessian, v[j, index], start, self.penalty[j, index]) - start
         self._line_search(v, move)
 
-    def _working_sets(self, v: Array) -> tuple[Array, Array]:
-        """(S, A) feature numbers and which of them count: non-zero ones and the worst violators."""
+    def _working_sets(self, v: Array) -> list[Array]:
+        """S times feature numbers: non-zero ones and the worst violators."""
         allowed = np.isfinite(self.penalty)
         excess = np.where(allowed, np.abs(v) - np.where(allowed, self.penalty, 0.0), -1.0) / self.scale
         used = self.beta != 0
@@ -243,13 +261,15 @@ class _Block:
         room = used.sum(1) + np.maximum(24, used.sum(1))
         order = np.argsort(-score, axis=1, kind="stable")
         count = np.minimum(room, (score > 0).sum(1))
-        index = order[:, : max(int(count.max()), 1)]
-        return index, np.arange(index.shape[1]) < count[:, None]
+        return [np.sort(row[:n]) for row, n in zip(order, count, strict=True)]
 
     def _hessian(self, j: int, features: Array, mean: Array) -> Array:
         """(A, A) covariance under q over a systematic sample of rows, or over all."""
         q = self.q[j]
         size = int(self.sample[j])
+        if self.exact[j]:
+            rows = self.x[:, features] - mean
+            return (rows * q[:, None]).T @ rows
         if size * 2 < len(q):
             edges = np.cumsum(q)
             rows = np.searchsorted(edges, (np.arange(size) + 0.5) / size * edges[-1])
@@ -259,8 +279,9 @@ class _Block:
             mean = part @ share
         else:
             share, part = q, self.narrow[features]
-        centred = (part - mean[:, None].astype(np.float32)) * np.sqrt(share).astype(np.float32)
-        return (centred @ centred.T).astype(np.float64)
+        part -= mean[:, None].astype(np.float32)
+        part *= np.sqrt(share).astype(np.float32)
+        return (part @ part.T).astype(np.float64)
 
     def _line_search(self, v: Array, move: Array) -> None:
         dz = move @ self.x.T

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ecotone.systems.maxent.estimator import Maxent
 
 Array = np.ndarray
-SOLUTION = ("objective", "gap", "residual", "iterations", "converged")
+SOLUTION = ("objective", "gap", "residual", "iterations", "converged", "unbounded")
 SHOWN_COEFFICIENTS = 20
 
 
@@ -92,7 +92,38 @@ class MaxentSystem(SpeciesSystem):
         ]
         x = self.estimator.features_.transform(np.concatenate([ready.sites, ready.background]), unseen="baseline")
         span = x.max(0) - x.min(0)
+        found += self._tuned()
         return found + [self._coefficients(j, span) for j in shown if np.any(self.estimator.beta_[:, j])]
+
+    def _tuned(self) -> list[Evidence]:
+        tuning = self.estimator.tuning_
+        if tuning is None:
+            return []
+        chosen, used = tuning.chosen, self.estimator.config_
+        rows = zip(tuning.features, tuning.multipliers, tuning.score, tuning.gain, tuning.error, strict=True)
+        details = [
+            (f"{kinds} x {m:g}", f"blocked AUC {score:.4f}, gain {gain:+.4f} (standard error {error:.4f})")
+            for kinds, m, score, gain, error in rows
+        ]
+        return [
+            Check(
+                title="Tuned options",
+                claim="multiplier in use; blocked cross-validation on the records chose it together with the feature kinds",
+                measured=used.multiplier,
+                unit="times the published penalties",
+                verdict="note",
+                details=(
+                    ("reason", tuning.reason),
+                    *details[chosen : chosen + 1],
+                    *details[:chosen],
+                    *details[chosen + 1 :],
+                ),
+                note=(
+                    f"{tuning.splits} spatial folds, {tuning.species} species; held-out presences against the background in "
+                    "use. The options given are left only for a gain above its standard error over species (folds for one)."
+                ),
+            )
+        ]
 
     def _coefficients(self, species: int, span: Array) -> Contributions:
         features, beta = self.estimator.features_, self.estimator.beta_[:, species]  # (M, F)
@@ -125,7 +156,7 @@ class MaxentSystem(SpeciesSystem):
 
     def card_lines(self) -> list[str]:
         """Papers, and the recipe in a line."""
-        cfg = self.config
+        cfg = self.estimator.config_
         kinds = "chosen by the number of records" if cfg.features == "auto" else ", ".join(cfg.features)
         certified = int(self.estimator.solution_.converged.sum())
         return [
@@ -140,9 +171,10 @@ class MaxentSystem(SpeciesSystem):
         return {"beta": self.estimator.beta_}
 
     def notes(self) -> dict[str, Any]:
-        """The certificate."""
-        solution = self.estimator.solution_
-        return {"solution": {name: getattr(solution, name).tolist() for name in SOLUTION}}
+        """The certificate, and what tuning found."""
+        solution, tuning = self.estimator.solution_, self.estimator.tuning_
+        kept = {"solution": {name: getattr(solution, name).tolist() for name in SOLUTION}}
+        return kept | ({} if tuning is None else {"tuning": vars(tuning)})
 
     @classmethod
     def shapes(cls, config: dict[str, Any], preprocessing: dict[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -156,11 +188,15 @@ class MaxentSystem(SpeciesSystem):
     def restore(self, estimator: Any, tensors: dict[str, Array], notes: dict[str, Any]) -> None:
         """Coefficients and certificate."""
         from ecotone.systems.maxent.solve import Solution
+        from ecotone.systems.maxent.tune import tuning_from
 
         beta = tensors["beta"]
-        parts = {name: np.array([np.nan if v is None else v for v in notes["solution"][name]]) for name in SOLUTION}
+        kept = {"unbounded": [False] * (beta.shape[0] * beta.shape[1])} | notes["solution"]  # missing in older folders
+        parts = {name: np.array([np.nan if v is None else v for v in kept[name]]) for name in SOLUTION}
         if any(part.shape != (beta.shape[0] * beta.shape[1],) for part in parts.values()):
             raise ValueError("the certificate does not fit the species")
-        parts["converged"], parts["iterations"] = parts["converged"].astype(bool), parts["iterations"].astype(int)
-        estimator.trial_, estimator.config_ = None, self.config
+        for name, kind in (("converged", bool), ("unbounded", bool), ("iterations", int)):
+            parts[name] = parts[name].astype(kind)
+        estimator.trial_, estimator.tuning_ = None, tuning_from(notes.get("tuning"))
+        estimator.config_ = self.config if estimator.tuning_ is None else estimator.tuning_.applied(self.config)
         estimator.adopt(Solution(beta=beta.reshape(-1, beta.shape[2]), **parts))
