@@ -301,6 +301,18 @@ def test_a_store_that_changes_during_training_is_refused(tmp_path, monkeypatch):
     assert caught.value.code == "IN103"
 
 
+def test_another_store_or_sample_is_refused_on_resume(stores, tmp_path):
+    options = TINY | {"epochs": 1, "background": "mixture"}
+    DeepMaxent(**options).fit_store(stores[False], folder=tmp_path / "run")
+    other = arrays()
+    other["counts"].data[3] += 1
+    changed = SiteStore.from_arrays(tmp_path / "other", **other)
+    for store, more in ((changed, {}), (stores[False], {"sample": 30})):
+        with pytest.raises(IntegrityError) as caught:
+            DeepMaxent(**options).fit_store(store, folder=tmp_path / "run", **more)
+        assert caught.value.code == "IN103"
+
+
 def test_a_damaged_store_is_refused_before_training(tmp_path):
     store = SiteStore.from_arrays(tmp_path / "s", **arrays())
     path = store.folder / "covariates.npy"
