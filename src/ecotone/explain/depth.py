@@ -67,6 +67,8 @@ class Case:
         background_weight: (U,) relative areas, or None.
         area: Area of applicability, or None.
         importance: (P,) of the covariates, or None; says which are compared.
+        some: (N, P), s species and an output or None -> (N, s) the ensemble's log relative intensity, or that output; for
+            thousands of species, whose answers at many cells would not fit. None: taken from all.
     """
 
     species: Sequence[str]
@@ -87,6 +89,7 @@ class Case:
     background_weight: Array | None = None
     area: AreaOfApplicability | None = None
     importance: Array | None = None
+    some: Callable[[Array, Sequence[int], str | None], Array] | None = None
 
     def __post_init__(self) -> None:
         if int(np.sum(self.valid)) != len(self.picture) or self.counts.shape != (len(self.sites), len(self.species)):
@@ -193,9 +196,13 @@ def _together(case: Case, shown: Sequence[int], output: str, seed: int) -> list[
     some = list(shown)
 
     def log_relative(x: Array) -> Array:
+        if case.some is not None:
+            return case.some(x, some, None)
         return case.combine(case.members(x))[:, some]
 
     def suitability(x: Array) -> Array:
+        if case.some is not None:
+            return case.some(x, some[:PANELS], output)
         return case.scale(case.combine(case.members(x)), output)[:, some[:PANELS]]
 
     strength = interaction_strength(log_relative, case.background, seed=seed)

@@ -25,7 +25,7 @@ def curves(system: SpeciesSystem, ready: Prepared, shown: list[int], output: str
     calibration = system.estimator.calibration_
 
     def predict(rows: Array) -> Array:
-        return calibration.scale(system.estimator.log_relative(rows, unseen="baseline"), output)[:, :, shown]
+        return calibration.scale(system.estimator.log_relative_of(rows, shown, unseen="baseline"), output, shown)
 
     presences = ready.presences
     return list(

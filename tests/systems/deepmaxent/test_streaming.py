@@ -15,6 +15,7 @@ from ecotone.data.site_store import SiteStore
 from ecotone.errors import EcotoneWarning, InputError, IntegrityError, UsageError
 from ecotone.losses.normalised_poisson import normalised_poisson, with_running_partition
 from ecotone.losses.sparse_counts import SparseCounts
+from ecotone.species.estimator import SpeciesEstimator
 from ecotone.systems.deepmaxent import engine, store_fit
 from ecotone.systems.deepmaxent.config import Config
 from ecotone.systems.deepmaxent.engine import Member, Sites, StackTask
@@ -281,6 +282,14 @@ def test_rare_categories_are_known_though_the_sample_has_none(tmp_path):
     store = SiteStore.from_arrays(tmp_path / "s", **given_arrays, names=["biome", "a", "b"], categorical=["biome"])
     model = DeepMaxent(**TINY).fit_store(store, sample=10)
     assert "biome=9" in model.features_.names
+
+
+def test_some_species_are_answered_as_among_all(stores):
+    model = DeepMaxent(**TINY, background="mixture").fit_store(stores[False])
+    x = stores[False].sample(50).covariates.astype(np.float64)
+    every = model.log_relative(x)
+    np.testing.assert_allclose(model.log_relative_of(x, [4, 1]), every[:, :, [4, 1]], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(SpeciesEstimator.log_relative_of(model, x, [4, 1]), every[:, :, [4, 1]])
 
 
 def test_a_store_that_changes_during_training_is_refused(tmp_path, monkeypatch):
