@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -12,22 +13,52 @@ from ecotone.bench import streaming
 from ecotone.bench.registry import BENCHES
 from ecotone.bench.streaming import Options, run, simulate
 from ecotone.errors import EcotoneError
+from ecotone.files.atomic import write_json
 from ecotone.stats.ranking import auc
 
 SMALL = Options(
-    sites=(10_000, 200_000), species=40, covariates=5, steps=40, warm_up=5, batch_size=100, width=32, speed=False
-)
+    sites=(20_000, 170_000), species=40, covariates=64, records=1.0, steps=40, warm_up=5, batch_size=100, width=32,
+    speed=False,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Both sizes in one process that imports once, the larger after the smaller: its peak then shows what is more.
+
+    The smaller is measured twice, so that what the first training leaves behind is in both.
+    """
+    folder, names, rows = tmp_path_factory.mktemp("memory"), [], []
+    for n in SMALL.sites:
+        with simulate(folder / f"sites-{n}", n, SMALL) as store:
+            rows.append({"store_mb": sum(p.stat().st_size for p in store.folder.iterdir()) / 1e6})
+            names.append(folder / f"{n}.json")
+            told = {"part": "memory", "store": str(store.folder), "answer": str(folder / f"{n}-said.json")}
+            write_json(names[-1], told | {"options": SMALL.model_dump()})
+    code = "import sys, pathlib\nfrom ecotone.bench.streaming_child import main\n[main(pathlib.Path(j)) for j in sys.argv[1:]]"
+    subprocess.run([sys.executable, "-c", code, *map(str, [names[0], *names])], check=True, timeout=300)
+    return [row | json.loads((folder / f"{n}-said.json").read_text()) for row, n in zip(rows, SMALL.sites, strict=True)]
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_twenty_times_the_sites_take_the_same_memory():
-    result = run(SMALL, progress=False)
-    few, many = result.rows
-    assert (few["sites"], many["sites"]) == (10_000, 200_000)
-    assert many["store_mb"] > 15 * few["store_mb"]
+def test_eight_times_the_sites_take_the_same_memory(measured):
+    few, many = measured
+    more = many["store_mb"] - few["store_mb"]
+    assert more > 35
     for name in ("warm_mb", "peak_mb", "after_mb", "peak_with_calibration_mb"):
         assert many[name] < 1.1 * few[name], name
-    assert "grows by" in result.lines[-1]
+        assert many[name] - few[name] < more / 2, f"{name}: the store is being held"
+
+
+def test_all_sizes_are_measured_and_summed_up(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        streaming, "_child", lambda part, folder, _: asked.append((part, folder.name)) or {"peak_mb": 100}
+    )
+    result = run(SMALL.model_copy(update={"sites": (300, 900), "covariates": 3}), progress=False)
+    assert asked == [("memory", "sites-300"), ("memory", "sites-900")]
+    assert [row["sites"] for row in result.rows] == [300, 900]
+    assert result.lines[-1] == "peak memory grows by 0.0 % from 300 to 900 sites"
 
 
 def test_the_simulated_world_depends_on_the_seed_alone(tmp_path, monkeypatch):

@@ -189,6 +189,9 @@ CASES = [
     (lambda c: c.update(species=[[]] * N), {}, "OC20[45]", "species"),
     (lambda c: c.update(count=[[1.0]] * N), {}, "DA404", "counts for"),
     (lambda c: c.update(species=[["a"]] * N, count=[[-1.0]] * N), {}, "DA403", "100 counts .*"),
+    (lambda c: c.update(species=[["a"]] * N, count=[["many"]] * N), {}, "OC204", "'count' holds list.*no numbers"),
+    (lambda c: None, {"count_column": "number"}, "OC201", "number"),
+    (lambda c: c.update(species=[["a", ""]] * N), {}, "DA404", "row 1: a record names no species"),
 ]
 
 
@@ -253,6 +256,41 @@ def test_parts_that_differ(tmp_path):
     write(tmp_path / "parts.parquet" / "a.parquet", columns(x, species=["a"] * N))
     write(tmp_path / "parts.parquet" / "b.parquet", {"bio1": x[:, 0], "species": ["a"] * N})
     _refused(tmp_path, tmp_path / "parts.parquet", "OC201", "bio12")
+
+
+def test_parts_of_other_types(tmp_path):
+    folder = tmp_path / "parts.parquet"
+    folder.mkdir()
+    x, _ = material()
+    write(folder / "a.parquet", columns(x, species=pa.array([[]] * N, pa.list_(pa.null()))))
+    write(folder / "b.parquet", columns(x, species=[["a"]] * N))
+    assert SiteStore.from_parquet(folder, tmp_path / "s.parquet").n_entries == N
+    write(folder / "c.parquet", columns(x, species=[[1]] * N))
+    _refused(tmp_path, folder, "OC204", "c.parquet: column 'species' holds list.*int64.*, and text in b.parquet")
+    write(folder / "c.parquet", columns(x, species=[["a"]] * N) | {"bio1": ["high"] * N})
+    _refused(tmp_path, folder, "OC204", "c.parquet: column 'bio1' holds string, and numbers in a.parquet")
+
+
+def test_a_column_that_comes_twice(tmp_path):
+    table = pa.Table.from_arrays([pa.array([1.0, 2.0])] * 2, ["bio1", "bio1"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    _refused(tmp_path, tmp_path / "a.parquet", "OC201", "two columns 'bio1'")
+
+
+def test_row_labels_of_a_data_frame_are_no_covariate(tmp_path):
+    x, dense = material()
+    path = write(tmp_path / "a.parquet", columns(x, species=lists(dense)[0], __index_level_0__=np.arange(N)))
+    same(SiteStore.from_parquet(path, tmp_path / "s"), x, dense > 0)
+
+
+@pytest.mark.parametrize(
+    ("cells", "code"), [({"bio12": ["x"]}, "OC204"), ({"bio12": pa.array([], pa.float64())}, "OC205")]
+)
+def test_bad_cells(tmp_path, cells, code):
+    x, dense = material()
+    path = write(tmp_path / "a.parquet", columns(x, species=lists(dense)[0]))
+    other = write(tmp_path / "c.parquet", {"bio1": cells["bio12"]} | cells)
+    _refused(tmp_path, path, code, "c.parquet", background=other)
 
 
 def test_matrices_agree_with_scipy():

@@ -135,6 +135,18 @@ def test_all_of_it_is_drawn_without_warnings(case):
             assert "<svg" in evidence_svg(item, f"k{i}")
 
 
+def test_surfaces_of_some_species_ask_for_no_others(case):
+    """Thousands of species at tens of thousands of cells would not fit in memory."""
+
+    def some(x, species, output):
+        answer = case.combine(case.members(x))[:, species]
+        return answer if output is None else case.scale(answer, output)
+
+    few = depth._together(replace(case, some=some, members=None), [2, 0], "cloglog", 3)
+    for one, other in zip(few, depth._together(case, [2, 0], "cloglog", 3), strict=True):
+        assert repr(one) == repr(other)
+
+
 def test_thresholds_are_those_of_the_records(case):
     found = depth.case_thresholds(case)
     score = case.combine(case.members(case.sites))

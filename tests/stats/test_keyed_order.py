@@ -28,7 +28,7 @@ def test_every_item_comes_once(n):
         np.testing.assert_array_equal(np.sort(order), np.arange(n))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**62), st.integers(0, 2**40), st.integers(1, 30_000))
 def test_it_is_a_permutation_for_any_size(seed, epoch, n):
     assert np.bincount(whole(seed, epoch, n), minlength=n).max() == 1
@@ -53,10 +53,10 @@ def test_the_answer_depends_on_the_arguments_alone(n):
         assert (whole(seed, epoch, n) != order).mean() > 0.9
 
 
-@pytest.mark.parametrize("n", [7, 97, 3000, 4096])
+@pytest.mark.parametrize("n", [7, 97, 3000])
 def test_items_are_uniform_over_positions_and_pairs_are_independent(n):
-    """Chi-square over 3,000 passes: position of three items in 8 equal parts, and of two items together in 4 x 4."""
-    passes, parts = 3000, min(8, n)
+    """Chi-square over 1,000 passes: position of three items in 8 equal parts, and of two items together in 4 x 4."""
+    passes, parts = 1000, min(8, n)
     asked = np.array([0, n // 2, n - 1])
     items = np.array([keyed_order(11, e, n, asked) for e in range(passes)])
     cut = np.array([len(p) for p in np.array_split(np.arange(n), parts)])

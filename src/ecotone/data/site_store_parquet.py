@@ -22,6 +22,7 @@ from ecotone.errors import InputError, suggest
 
 Array = np.ndarray
 FIX = "pass a Parquet file or a folder of them"
+INDEX = "__index_level_"  # row labels of a data frame, which describe no site
 
 
 @dataclass
@@ -49,17 +50,28 @@ class ParquetTable:
         if not self.parts:
             raise InputError("IO101", path, "holds no .parquet file", FIX)
         first: Any = None
+        kinds: dict[str, tuple[str, str]] = {}
         for part in self.parts:
             with _opened(part) as file:
                 schema = file.schema_arrow
                 self.rows += file.metadata.num_rows
-                columns = {name: schema.field(name).type for name in schema.names}
+                names = schema.names
+                if twice := sorted({name for name in names if names.count(name) > 1}):
+                    raise InputError("OC201", part, f"has two columns {twice[0]!r}", "give each a name of its own")
+                columns = {field.name: field.type for field in schema}
             first = columns if first is None else first
             if lacking := sorted(set(first) ^ set(columns)):
                 where = self.parts[0].name
                 raise InputError(
                     "OC201", part, f"differs from {where} in column {lacking[0]!r}", "make all parts alike"
                 )
+            for name, kind in columns.items():
+                known, where = kinds.setdefault(name, (_kind(kind), part.name))
+                if known == "nothing":
+                    kinds[name] = _kind(kind), part.name
+                elif _kind(kind) not in (known, "nothing"):
+                    what = f"column {name!r} holds {kind}, and {known} in {where}"
+                    raise InputError("OC204", part, what, "make all parts alike")
         self.columns = first
 
     def need(self, names: Sequence[str | None]) -> None:
@@ -175,15 +187,18 @@ def _roles(
     if (x is None) != (y is None):
         raise InputError("OC201", table.path, "one coordinate was named, the other was not", "name both x and y")
     table.need([species, weight, x, y, *covariates, *exclude])
+    if count != "count":
+        table.need([count])
     counts = count if species is not None and count in table.columns else None
     taken = {species, counts, weight, x, y, *exclude}
-    chosen = list(covariates) or [name for name in table.columns if name not in taken]
+    found = [name for name in table.columns if name not in taken and not name.startswith(INDEX)]
+    chosen = list(covariates) or found
     if not chosen:
         raise InputError("OC201", table.path, "has no column left for covariates", "name them with covariates")
-    for name in [*chosen, *(c for c in (weight, x, y) if c is not None)]:
-        if not _is_number(table.columns[name]):
-            what = f"column {name!r} holds {table.columns[name]}, no numbers"
-            raise InputError("OC204", table.path, what, "exclude it, or make it numbers")
+    _need_numbers(table, [*chosen, *(c for c in (weight, x, y) if c is not None)], "exclude it, or make it numbers")
+    if counts is not None and _kind(table.columns[counts]) not in ("numbers", "nothing"):
+        what = f"column {counts!r} holds {table.columns[counts]}, no numbers"
+        raise InputError("OC204", table.path, what, "make it numbers, or name another count column")
     return Roles(species, counts, weight, x, y, chosen)
 
 
@@ -215,6 +230,9 @@ def _write_sites(writer: SiteStoreWriter, table: ParquetTable, roles: Roles, nam
 def _write_background(writer: SiteStoreWriter, table: ParquetTable, roles: Roles) -> None:
     weighted = roles.weight is not None and roles.weight in table.columns
     table.need(roles.covariates)
+    _need_numbers(table, roles.covariates + ([roles.weight] if weighted and roles.weight else []), "make it numbers")
+    if not table.rows:
+        raise InputError("OC205", table.path, "holds no cell", "pass cells, or leave it out")
     for _, batch in table.batches([*roles.covariates, *([roles.weight] if weighted and roles.weight else [])]):
         values = np.column_stack([numbers(batch.column(name)) for name in roles.covariates])
         writer.append_background(values, numbers(batch.column(roles.weight)) if weighted and roles.weight else None)
@@ -258,6 +276,26 @@ def _flat(column: Any) -> tuple[Any, Array]:
         return column.flatten(), lengths.astype(np.int64)
     there = column.is_valid()
     return column.filter(there), there.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _need_numbers(table: ParquetTable, columns: Sequence[str], fix: str) -> None:
+    for name in columns:
+        if not _is_number(table.columns[name]):
+            raise InputError("OC204", table.path, f"column {name!r} holds {table.columns[name]}, no numbers", fix)
+
+
+def _kind(kind: Any) -> str:
+    """What parts must agree in; lists are of the kind of what they hold."""
+    import pyarrow as pa
+
+    types = pa.types
+    while (
+        types.is_dictionary(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    ):
+        kind = kind.value_type
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return "text"
+    return "numbers" if _is_number(kind) else "nothing" if types.is_null(kind) else str(kind)
 
 
 def _is_number(kind: Any) -> bool:

@@ -42,6 +42,9 @@ class SpeciesNames:
             self.index(values, where)
             return
         self._seen.update(values.unique().to_pylist())
+        if "" in self._seen:
+            k = int(np.flatnonzero(np.asarray(values.to_pylist(), dtype=object) == "")[0])
+            raise InputError("DA404", where(k), "a record names no species", "leave these records out")
         if len(self._seen) > MAX_SPECIES:
             what = f"more than {MAX_SPECIES:,} different species"
             raise InputError("DA404", where(len(values) - 1), what, "check the column")

@@ -69,6 +69,8 @@ class Case:
         importance: (P,) of the covariates, or None; says which are compared.
         cuts: Threshold rule -> (S,) log relative intensity at which 0/1 maps of the model are cut.
         member: What a member is, in words.
+        some: (N, P), s species and an output or None -> (N, s) the ensemble's log relative intensity, or that output; for
+            thousands of species, whose answers at many cells would not fit. None: taken from all.
     """
 
     species: Sequence[str]
@@ -91,6 +93,7 @@ class Case:
     importance: Array | None = None
     cuts: Mapping[str, Array] = field(default_factory=dict)
     member: str = "ensemble member"
+    some: Callable[[Array, Sequence[int], str | None], Array] | None = None
 
     def __post_init__(self) -> None:
         if int(np.sum(self.valid)) != len(self.picture) or self.counts.shape != (len(self.sites), len(self.species)):
@@ -202,9 +205,13 @@ def _together(case: Case, shown: Sequence[int], output: str, seed: int) -> list[
     some = list(shown)
 
     def log_relative(x: Array) -> Array:
+        if case.some is not None:
+            return case.some(x, some, None)
         return case.combine(case.members(x))[:, some]
 
     def suitability(x: Array) -> Array:
+        if case.some is not None:
+            return case.some(x, some[:PANELS], output)
         return case.scale(case.combine(case.members(x)), output)[:, some[:PANELS]]
 
     strength = interaction_strength(log_relative, case.background, seed=seed)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ecotone.species.system import SpeciesSystem
 
 Array = np.ndarray
+_BLOCK = 5_000_000  # numbers in float64 at once
 
 
 def curves(system: SpeciesSystem, ready: Prepared, shown: list[int], output: str) -> list[Curve]:
@@ -24,7 +25,7 @@ def curves(system: SpeciesSystem, ready: Prepared, shown: list[int], output: str
     calibration = system.estimator.calibration_
 
     def predict(rows: Array) -> Array:
-        return calibration.scale(system.estimator.log_relative(rows, unseen="baseline"), output)[:, :, shown]
+        return calibration.scale(system.estimator.log_relative_of(rows, shown, unseen="baseline"), output, shown)
 
     presences = ready.presences
     return list(
@@ -127,8 +128,12 @@ def _gain(predict: Callable[[Array], Array], ready: Prepared, held: Array) -> Ar
     """(V, S) mean over held-out records of log relative intensity, over all uniform cells as reference."""
     from scipy.special import logsumexp
 
-    f, back = predict(ready.sites[held]).astype(float), predict(ready.reference).astype(float)
-    f = f - (logsumexp(back, axis=1, keepdims=True) - np.log(back.shape[1]))
+    f, back = predict(ready.sites[held]), predict(ready.reference)
     counts = ready.counts[np.flatnonzero(held)].toarray()
     total = np.maximum(counts.sum(0), 1e-9)
-    return (f * counts).sum(1) / total
+    gain = np.empty((f.shape[0], f.shape[2]))
+    step = max(_BLOCK // (back.shape[0] * back.shape[1]), 1)
+    for some in (slice(k, k + step) for k in range(0, f.shape[2], step)):  # float64 of all species would not fit
+        mean = logsumexp(back[..., some].astype(float), axis=1, keepdims=True) - np.log(back.shape[1])
+        gain[:, some] = ((f[..., some] - mean) * counts[:, some]).sum(1) / total[some]
+    return gain

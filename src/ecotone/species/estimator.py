@@ -5,6 +5,7 @@ Letters: M members, N sites, P covariates, S species, U background cells.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from ecotone.species.outputs import background_cells as cells_of_background
 from ecotone.stats.ranking import max_tss_threshold, tenth_percentile_threshold
 
 Array = np.ndarray
+_ANSWERS = 100_000_000  # numbers of all species that are held at once where some are wanted
 
 
 class SpeciesEstimator(BaseEstimator):
@@ -121,6 +123,19 @@ class SpeciesEstimator(BaseEstimator):
         check_is_fitted(self, "calibration_")
         X = validate_data(self, X, dtype=np.float64, reset=False)
         return self.calibration_.log_relative(self.log_intensity(X, unseen=unseen, precision=precision))
+
+    def log_relative_of(self, X: Array, species: Sequence[int], *, unseen: Unseen = "error") -> Array:
+        """(M, N, s) as `log_relative`, of some species: what is held at once does not grow with N times all S.
+
+        Args:
+            X: (N, P) covariates.
+            species: s columns.
+            unseen: What an unseen category does, see `FeatureMap.transform`.
+        """
+        members, every = self.calibration_.log_mean.shape
+        step = max(_ANSWERS // (members * every), 1)
+        parts = [self.log_relative(X[k : k + step], unseen=unseen)[:, :, list(species)] for k in range(0, len(X), step)]
+        return np.concatenate(parts, axis=1)
 
     def decision_function(self, X: Any) -> Array:
         """(N, S) log relative intensity of the ensemble, or (N,) when `y` had one dimension; 0 is the background's mean."""

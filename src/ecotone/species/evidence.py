@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,6 +78,12 @@ def case_of(system: SpeciesSystem, ready: Prepared, picture: Picture | None, imp
     """The fitted model and its data, as `ecotone.explain.depth` takes them."""
     calibration, estimator = system.estimator.calibration_, system.estimator
     cells = ready.reference if picture is None else picture.covariates
+
+    def some(x: Array, species: Sequence[int], output: str | None) -> Array:
+        members = estimator.log_relative_of(x, species, unseen="baseline")
+        ensemble = members.mean(0) - calibration.log_mean_ensemble[list(species)]
+        return ensemble if output is None else calibration.scale(ensemble, output, species)
+
     return Case(
         species=system.species,
         covariates=system.covariates,
@@ -87,6 +94,7 @@ def case_of(system: SpeciesSystem, ready: Prepared, picture: Picture | None, imp
         members=lambda x: estimator.log_relative(x, unseen="baseline"),
         combine=calibration.combine,
         scale=calibration.scale,
+        some=some,
         picture=cells,
         valid=np.ones((1, len(cells)), bool) if picture is None else picture.valid.reshape(picture.shape),
         extent=None if picture is None else picture.extent,

@@ -1,4 +1,4 @@
-"""Trains several small stacks, alone or as one of two processes. Usage: shared_script.py FOLDER.
+"""Trains several small stacks, alone or as one of two processes that `stream_children.py` starts.
 
 As one of two, rank 0 leaves the weights as CASE.safetensors; alone (no LOCAL_RANK) they are alone-CASE.safetensors.
 """
@@ -6,7 +6,6 @@ As one of two, rank 0 leaves the weights as CASE.safetensors; alone (no LOCAL_RA
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -95,10 +94,3 @@ def main(folder: Path) -> None:
         fit(task, plan, logged)
         if rank in (None, "0"):
             save_file(task.module.state_dict(), folder / f"{'alone-' if rank is None else ''}{name}.safetensors")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
-    if torch.distributed.is_initialized():
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()

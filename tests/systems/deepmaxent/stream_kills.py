@@ -1,6 +1,7 @@
-"""Kills trainings from a store with SIGKILL and runs each again until it is done. Usage: stream_kills.py FOLDER SEED.
+"""Kills trainings from a store with SIGKILL and runs each again until it is done. Usage: stream_kills.py FOLDER SEED [COUNT ...].
 
-Started once with everything imported; each training is a forked child. Prints JSON: folder -> number of kills.
+Started once with everything imported; each training is a forked child. Prints JSON: folder -> number of kills. COUNTs
+are how often each training is killed; tests do with few, by hand try `stream_kills.py FOLDER 7 3 2 4`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,12 +70,12 @@ def child(*arguments) -> bool:
     return os.WIFSIGNALED(status)
 
 
-def main(folder: Path, seed: int) -> None:
+def main(folder: Path, seed: int, counts: Sequence[int]) -> None:
     rng = random.Random(seed)
     make(folder)
     child(folder, "whole")
     kills = {}
-    for k, count in enumerate((3, 2)):
+    for k, count in enumerate(counts):
         at = sorted(rng.sample(range(1, 27), count))
         kills[f"killed-{k}"] = sum(child(folder, f"killed-{k}", step) for step in at)
         child(folder, f"killed-{k}")
@@ -81,4 +83,4 @@ def main(folder: Path, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), [int(count) for count in sys.argv[3:]] or [3, 2])

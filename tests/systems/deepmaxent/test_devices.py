@@ -1,4 +1,7 @@
-"""Several processes that share each batch learn what one process learns; with normalisers of their own they do not."""
+"""Several processes that share each batch learn what one process learns; with normalisers of their own they do not.
+
+A training from a store that is killed at any step and started again ends in the same bits.
+"""
 
 from __future__ import annotations
 
@@ -23,25 +26,34 @@ from ecotone.systems.deepmaxent.engine import restore
 from ecotone.systems.deepmaxent.estimator import DeepMaxent
 from ecotone.train.task import Plan, Position
 
-pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without torch.distributed")
+pytestmark = pytest.mark.skipif(
+    not (torch.distributed.is_available() and hasattr(os, "fork")), reason="needs fork and torch.distributed"
+)
 RTOL, ATOL = 1e-4, 5e-5  # float32 sums in another order, through 12 steps of Adam
 FREE = "biases.3"  # of the output: the loss does not depend on it, so Adam walks it along the rounding of its gradient
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """All cases by two processes over gloo, and by this one."""
+def children(tmp_path_factory):
+    """Folder of what other processes did, and how often each training was killed."""
     folder = tmp_path_factory.mktemp("shared")
-    shared_script.make_store(folder)
-    command = [sys.executable, str(Path(shared_script.__file__)), str(folder)]
-    clean = launch._environment(None)
-    clean["PYTHONPATH"] = os.pathsep.join([str(Path(shared_script.__file__).parent), clean["PYTHONPATH"]])
-    running = [
-        subprocess.Popen(command, env=clean | {"LOCAL_RANK": rank, "NODE_RANK": "0"}, stderr=subprocess.PIPE, text=True)
-        for rank in "01"
-    ]
-    said = [process.communicate(timeout=180)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0], said
+    script = Path(shared_script.__file__).with_name("stream_children.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder)],
+        env=launch._environment(None),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder, json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def trained(children):
+    """All cases by two processes over gloo, and by this one."""
+    folder, _ = children
     before = os.environ.pop("LOCAL_RANK", None)
     shared_script.main(folder)
     if before is not None:
@@ -93,6 +105,19 @@ def test_shares_are_disjoint_and_cover_the_batch(tmp_path, name):
     torch.testing.assert_close(torch.cat(dense[:-1], 1), dense[-1][:, columns], rtol=0, atol=0)
 
 
+def test_killed_in_mid_epoch_and_run_again_gives_the_same_bits(children):
+    folder, kills = children[0] / "kills", children[1]
+    assert sum(kills.values()) == 2
+    expected = np.load(folder / "whole.npz")
+    files = {p.name: p.read_bytes() for p in (folder / "whole").rglob("*") if p.is_file()}
+    assert "step-000000027.safetensors" in files
+    for name in kills:
+        found = np.load(folder / f"{name}.npz")
+        for key in expected.files:
+            np.testing.assert_array_equal(found[key], expected[key], err_msg=f"{name} {key}")
+        assert {p.name: p.read_bytes() for p in (folder / name).rglob("*") if p.is_file()} == files
+
+
 # ------------------------------------------------------------------------------------------- starting and ending them
 OPTIONS = {"epochs": 2, "width": 8, "blocks": 1, "members": 1, "batch_size": 20, "min_steps": 0, "dropout": 0.3}
 
@@ -139,6 +164,19 @@ def test_what_a_process_says_is_raised_here(tmp_path, told, kind):
 def test_an_early_interruption_is_said():
     with pytest.raises(InterruptedRunError) as caught:
         launch._failed(Path("nowhere"), 2, interrupted=True, where="run")
+    assert caught.value.code == "ST101"
+
+
+def test_a_killed_process_is_said_rather_than_the_words_of_its_fellows(tmp_path, monkeypatch):
+    """The other one is told of a broken connection, and ends with an error of its own."""
+    code = "import os, sys; r = os.environ['LOCAL_RANK']; r == '1' and os.kill(os.getpid(), 9); sys.stdin.read(1)"
+    monkeypatch.setattr(launch.sys, "executable", tmp_path / "one")
+    (tmp_path / "one").write_text(f"#!{sys.base_prefix}/bin/python3\n{code}\n")
+    (tmp_path / "one").chmod(0o755)
+    monkeypatch.setattr(launch, "_GRACE_S", 0.2)
+    (tmp_path / "error-0.json").write_text(json.dumps({"kind": "bug", "what": "RuntimeError: reset by peer"}))
+    with pytest.raises(InterruptedRunError, match="run: a training process was ended by signal 9") as caught:
+        launch._run(tmp_path, Plan(epochs=1, devices=2, progress=False, label="run"), None)
     assert caught.value.code == "ST101"
 
 

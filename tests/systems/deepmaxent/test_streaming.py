@@ -15,6 +15,7 @@ from ecotone.data.site_store import SiteStore
 from ecotone.errors import EcotoneWarning, InputError, IntegrityError, UsageError
 from ecotone.losses.normalised_poisson import normalised_poisson, with_running_partition
 from ecotone.losses.sparse_counts import SparseCounts
+from ecotone.species.estimator import SpeciesEstimator
 from ecotone.systems.deepmaxent import engine, store_fit
 from ecotone.systems.deepmaxent.config import Config
 from ecotone.systems.deepmaxent.engine import Member, Sites, StackTask
@@ -283,6 +284,14 @@ def test_rare_categories_are_known_though_the_sample_has_none(tmp_path):
     assert "biome=9" in model.features_.names
 
 
+def test_some_species_are_answered_as_among_all(stores):
+    model = DeepMaxent(**TINY, background="mixture").fit_store(stores[False])
+    x = stores[False].sample(50).covariates.astype(np.float64)
+    every = model.log_relative(x)
+    np.testing.assert_allclose(model.log_relative_of(x, [4, 1]), every[:, :, [4, 1]], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(SpeciesEstimator.log_relative_of(model, x, [4, 1]), every[:, :, [4, 1]])
+
+
 def test_a_store_that_changes_during_training_is_refused(tmp_path, monkeypatch):
     store = SiteStore.from_arrays(tmp_path / "s", **arrays())
     original = StreamTask.batch
@@ -299,6 +308,18 @@ def test_a_store_that_changes_during_training_is_refused(tmp_path, monkeypatch):
     with pytest.raises(IntegrityError) as caught:
         DeepMaxent(**TINY).fit_store(store)
     assert caught.value.code == "IN103"
+
+
+def test_another_store_or_sample_is_refused_on_resume(stores, tmp_path):
+    options = TINY | {"epochs": 1, "background": "mixture"}
+    DeepMaxent(**options).fit_store(stores[False], folder=tmp_path / "run")
+    other = arrays()
+    other["counts"].data[3] += 1
+    changed = SiteStore.from_arrays(tmp_path / "other", **other)
+    for store, more in ((changed, {}), (stores[False], {"sample": 30})):
+        with pytest.raises(IntegrityError) as caught:
+            DeepMaxent(**options).fit_store(store, folder=tmp_path / "run", **more)
+        assert caught.value.code == "IN103"
 
 
 def test_a_damaged_store_is_refused_before_training(tmp_path):

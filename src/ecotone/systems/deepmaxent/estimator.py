@@ -5,7 +5,7 @@ Letters: N sites, P covariates, S species, U background sites, M members.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -291,6 +291,19 @@ class DeepMaxent(SpeciesEstimator):
         X = np.asarray(X, dtype=np.float64)
         with single_thread() as threads:
             return in_fixed_chunks(run, X, threads=threads).transpose(1, 0, 2)
+
+    def log_relative_of(self, X: Array, species: Sequence[int], *, unseen: Unseen = "error") -> Array:
+        """(M, N, s) log relative intensity of some species; the others' outputs are not computed.
+
+        Args:
+            X: (N, P) covariates.
+            species: s columns.
+            unseen: What an unseen category does, see `FeatureMap.transform`.
+        """
+        from ecotone.systems.deepmaxent.store_fit import outputs_of
+
+        f = outputs_of(self.network_, self.features_.transform(X, unseen=unseen), species)
+        return f.astype(np.float64) - self.calibration_.log_mean[:, None, list(species)]
 
 
 @contextmanager

@@ -95,7 +95,7 @@ def _run(job: Path, plan: Plan, folder: Path | None) -> None:
     shared = _environment(folder)
     command = [sys.executable, "-m", "ecotone.systems.deepmaxent.worker", str(job)]
     running: list[subprocess.Popen[bytes]] = []
-    asked = False
+    asked, ended = False, 0
     try:
         with stop_requested() as stop:
             for rank in range(world):
@@ -118,7 +118,8 @@ def _run(job: Path, plan: Plan, folder: Path | None) -> None:
                     asked = True
                     for process in running:
                         process.send_signal(signal.SIGTERM)
-                if any(p.poll() not in (None, 0) for p in running):
+                if bad := [p.returncode for p in running if p.poll() not in (None, 0)]:
+                    ended = ended or min(bad)
                     ends_at = min(ends_at, time.monotonic() + _GRACE_S)
                 if time.monotonic() > ends_at:
                     break
@@ -131,7 +132,7 @@ def _run(job: Path, plan: Plan, folder: Path | None) -> None:
             if process.stdin is not None:
                 process.stdin.close()
     if any(p.returncode for p in running) or not (job / WEIGHTS).exists():
-        _failed(job, world, interrupted=asked, where=folder or plan.label)
+        _failed(job, world, interrupted=asked, killed=max(-ended, 0), where=folder or plan.label)
 
 
 def _environment(folder: Path | None) -> dict[str, str]:
@@ -150,8 +151,8 @@ def _environment(folder: Path | None) -> dict[str, str]:
     return kept if held is None else kept | {PASS: held}
 
 
-def _failed(job: Path, world: int, *, interrupted: bool, where: object) -> NoReturn:
-    """Raises what the first failing process said."""
+def _failed(job: Path, world: int, *, interrupted: bool, where: object, killed: int = 0) -> NoReturn:
+    """Raises what the first failing process said; `killed` is the signal that ended one, whose fellows then lose it."""
     told = [read_json(path, 1 << 20) for k in range(world) if (path := job / f"error-{k}.json").exists()]
     known = [t for t in told if t.get("kind") in _KINDS]
     if known:
@@ -160,6 +161,9 @@ def _failed(job: Path, world: int, *, interrupted: bool, where: object) -> NoRet
     if interrupted:
         what = "interrupted before the first step"
         raise InterruptedRunError("ST101", where, what, "run the same command again")
+    if killed:
+        what = f"a training process was ended by signal {killed}, perhaps for want of memory"
+        raise InterruptedRunError("ST101", where, what, "run the same command again to go on, with fewer devices if so")
     words = "; ".join(str(t.get("what")) for t in told) or _last_words(job, world)
     raise RuntimeError(f"a training process ended: {words}")
 

@@ -6,7 +6,7 @@ Letters: N sites of the store, n of the sample, P covariates, F features, S spec
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -251,8 +251,19 @@ def _hidden(network: StackedNetwork, features: Array) -> torch.Tensor:
     return torch.cat(parts, dim=1)
 
 
+def outputs_of(network: StackedNetwork, features: Array, species: Sequence[int]) -> Array:
+    """(N, F) -> (M, N, s) logits of some species.
+
+    Args:
+        network: Trained, on the CPU.
+        features: What it sees of the sites.
+        species: s columns.
+    """
+    return _output(network, _hidden(network, features), list(species))
+
+
 @torch.no_grad()
-def _output(network: StackedNetwork, hidden: torch.Tensor, species: slice) -> Array:
+def _output(network: StackedNetwork, hidden: torch.Tensor, species: slice | list[int]) -> Array:
     """(M, n, s) logits of some species."""
     weight, bias = network.weights[-1][:, species], network.biases[-1][:, species]
     return torch.baddbmm(bias.unsqueeze(1), hidden, weight.transpose(1, 2)).numpy()
