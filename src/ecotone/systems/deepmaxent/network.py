@@ -129,7 +129,8 @@ class StackedNetwork(nn.Module):
         def predict(features: Tensor) -> Tensor:
             with torch.inference_mode():
                 x = pad(features, (0, into - features.shape[1]))
-                return torch.stack([member(m, x) for m in range(len(members))])[..., : self.species]
+                answers = [member(m, x) for m in range(len(members))]
+                return (torch.stack(answers) if len(answers) > 1 else answers[0][None])[..., : self.species]
 
         return predict
 
