@@ -8,12 +8,11 @@ methods and of accuracy in README.md and docs/.
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -27,16 +26,12 @@ from ecotone.errors import CODES
 from ecotone.files.atomic import write_text
 from ecotone.registry import SYSTEMS
 
+sys.path.insert(0, str(Path(__file__).parent))
+import results
+from results import table
+
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 NOTE = "<!-- Made by docs/generate.py from the code; do not edit. -->\n\n"
-NOT_MEASURED = "Not measured yet for this version: `make bench` fills this table."
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 
 # ------------------------------------------------------------------------------------------------ command line
@@ -304,139 +299,17 @@ def systems_block() -> str:
     return table(["method", "from", "to", "paper", "status"], rows)
 
 
-def result_rows(name: str, *numbers: str) -> list[dict[str, Any]]:
-    """The committed rows of a benchmark with some columns as numbers, or none."""
-    path = RESULTS / f"{name}.csv"
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    for row in rows:
-        row |= {key: float(row[key] or "nan") for key in numbers}
-    return rows
-
-
-def archipelago_block() -> str:
-    """Correlation with the truth by bias and method, and DeepMaxent's lead."""
-    rows = result_rows("archipelago", "bias", "correlation")
-    if not rows:
-        return NOT_MEASURED + "\n"
-    import numpy as np
-
-    from ecotone.bench.archipelago import METHODS
-    from ecotone.stats.bootstrap import bootstrap, paired_bootstrap
-
-    lines = []
-    for bias in sorted({row["bias"] for row in rows}):
-        by = {m: np.array([r["correlation"] for r in rows if r["bias"] == bias and r["method"] == m]) for m in METHODS}
-        found = [bootstrap(by[m]) for m in METHODS]
-        lead = [paired_bootstrap(by["deepmaxent"], by[m]) for m in METHODS[2:]]
-        lines.append(
-            [f"{bias:g}", *(f"{i.estimate:.3f}" for i in found)]
-            + [f"{i.estimate:+.3f} [{i.low:+.3f}, {i.high:+.3f}]" for i in lead]
-        )
-    seeds = len({row["seed"] for row in rows})
-    commits = ", ".join(sorted({row["commit"] for row in rows}))
-    return (
-        table(["bias", *METHODS, *(f"lead over {m}" for m in METHODS[2:])], lines)
-        + f"\nSpearman correlation with the true log-intensity over all land cells, mean over the species of {seeds} worlds per "
-        + f"bias; brackets are 95 % intervals over species. Commit {commits}.\n"
-    )
-
-
-def speed_block() -> str:
-    """Both races."""
-    rows = result_rows("speed")
-    if not rows:
-        return NOT_MEASURED + "\n"
-    lines = [
-        [r["part"], r["seeds"], r["threads"], r.get("stacked_s") or r.get("ours_s"), r["plain_s"], r["ratio"]]
-        for r in rows
-    ]
-    commits = ", ".join(sorted({row["commit"] for row in rows}))
-    head = ["race", "seeds", "threads", "ours, s", "plain loop, s", "plain / ours"]
-    return table(head, lines) + f"\nOne run each, {rows[0]['hardware']}. Commit {commits}.\n"
-
-
-def maxent_block() -> str:
-    """The race against elapid."""
-    rows = result_rows("maxent", "seconds", "auc")
-    if not rows:
-        return NOT_MEASURED + "\n"
-    lines = [
-        [
-            r["features"],
-            r["region"],
-            r["species"],
-            r["method"],
-            f"{r['seconds']:.1f}",
-            r["times_faster"],
-            f"{r['auc']:.3f}",
-            r["rank_correlation"],
-            f"{float(r['certified']):.0%}" if r["certified"] else "",
-        ]
-        for r in rows
-    ]
-    commits = ", ".join(sorted({row["commit"] for row in rows}))
-    head = ["features", "region", "species", "method", "seconds", "times faster", "AUC", "ranks", "certified"]
-    return (
-        table(head, lines)
-        + "\nAll species of a region, uniform background of 10,000 points. `ecotone, equal` solves elapid's problem on elapid's "
-        + "feature matrix; `ecotone` is the estimator with the published penalties. AUC: mean over species on the "
-        + "presence-absence surveys; ranks: correlation with elapid's predictions there. "
-        + f"{rows[0]['threads']} thread(s), {rows[0]['hardware']}. Commit {commits}.\n"
-    )
-
-
-def nceas_block(*, regions: bool) -> str:
-    """Mean AUC per method, with the difference to the published recipe."""
-    rows = result_rows("nceas", "auc", "seconds")
-    if not rows:
-        return NOT_MEASURED + "\n"
-    import numpy as np
-
-    from ecotone.bench.nceas import region_means, species_means
-    from ecotone.stats.bootstrap import paired_bootstrap
-
-    means = species_means(rows)
-    names = sorted({row["region"] for row in rows})
-    paper = means.get("deepmaxent-paper", {})
-    lines = []
-    for variant, values in means.items():
-        by = region_means(values)
-        keys = [key for key in paper if key in values]
-        difference = ""
-        if keys and variant != "deepmaxent-paper":
-            a, b = (np.array([one[k] for k in keys]) for one in (values, paper))
-            d = paired_bootstrap(a, b, strata=np.array([k[0] for k in keys]))
-            difference = f"{d.estimate:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
-        cells = [f"{by.get(n, float('nan')):.3f}" for n in names] if regions else []
-        lines.append(
-            (float(np.mean(list(by.values()))), [variant, *cells, f"{np.mean(list(by.values())):.3f}", difference])
-        )
-    lines.sort(key=lambda line: -line[0])
-    species = {(row["region"], row["group"], row["species"]) for row in rows}
-    commits = sorted({row.get("commit", "") for row in rows} - {""})
-    data = sorted({row.get("data", "") for row in rows} - {""})
-    head = ["method", *(names if regions else []), "mean of regions", "minus deepmaxent-paper"]
-    return "".join(
-        [
-            table(head, [line for _, line in lines]),
-            f"\nAUC on the NCEAS presence-absence surveys, {len(species)} species of {len(names)} regions ({', '.join(names)}); ",
-            "brackets are 95 % intervals over species. ",
-            f"Commit {', '.join(commits) or 'unknown'}, data {', '.join(data) or 'unknown'}.\n",
-        ]
-    )
-
-
 BLOCKS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("README.md", "systems", systems_block),
-    ("README.md", "nceas", lambda: nceas_block(regions=False)),
+    ("README.md", "nceas", lambda: results.nceas_block(regions=False)),
     ("docs/index.md", "systems", systems_block),
-    ("docs/explanation/measuring.md", "nceas", lambda: nceas_block(regions=True)),
-    ("docs/explanation/measuring.md", "archipelago", archipelago_block),
-    ("docs/explanation/measuring.md", "speed", speed_block),
-    ("docs/explanation/maxent.md", "maxent", maxent_block),
+    ("docs/explanation/measuring.md", "nceas", lambda: results.nceas_block(regions=True)),
+    ("docs/explanation/measuring.md", "archipelago", results.archipelago_block),
+    ("docs/explanation/measuring.md", "speed", results.speed_block),
+    ("docs/how-to/continent.md", "maps", results.maps_block),
+    ("docs/how-to/continent.md", "kills", results.kills_block),
+    ("docs/how-to/streaming.md", "streaming", results.streaming_block),
+    ("docs/explanation/maxent.md", "maxent", results.maxent_block),
 )
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_page,

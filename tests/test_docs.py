@@ -101,15 +101,15 @@ def test_generation_repeats() -> None:
 
 def test_accuracy_table_from_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = _generator()
-    monkeypatch.setattr(module, "RESULTS", tmp_path)
-    assert module.nceas_block(regions=False) == module.NOT_MEASURED + "\n"
+    monkeypatch.setattr(module.results, "RESULTS", tmp_path)
+    assert module.results.nceas_block(regions=False) == module.results.NOT_MEASURED + "\n"
     lines = ["method,background,region,group,seed,species,auc,seconds,data,commit"]
     for method, background, shift in (("deepmaxent-paper", "target_group", 0.0), ("rf", "uniform", -0.1)):
         lines += [
             f"{method},{background},{r},g,0,{r}{s},{0.7 + 0.02 * s + shift},1,d1,c1" for r in "AB" for s in range(3)
         ]
     (tmp_path / "nceas.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    text = module.nceas_block(regions=True)
+    text = module.results.nceas_block(regions=True)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert rows[0].split("|")[1:-1] == [" method ", " A ", " B ", " mean of regions ", " minus deepmaxent-paper "]
     assert rows[2].startswith("| deepmaxent-paper | 0.720 | 0.720 | 0.720 |")
