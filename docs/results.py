@@ -218,5 +218,6 @@ def streaming_block() -> str:
     return (
         table(head, lines)
         + f"\n{int(rows[0]['species']):,} species, batches of {rows[0]['batch_size']} sites, {rows[0]['threads']} thread; "
-        + f"brackets are the range over rounds. Arrays make a batch's labels dense; no reading means batches made before. {origin(rows)}"
+        + "brackets are the range over rounds. Arrays make a batch's labels dense; no reading means batches "
+        + f"made before. {origin(rows)}"
     )

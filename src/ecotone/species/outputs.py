@@ -102,6 +102,16 @@ class Calibration:
         counts = np.asarray(records, float)
         return cls(log_mean, log_mean_ensemble, entropy, counts, float(cells), nothing, nothing, levels)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Calibration]) -> Calibration:
+        """One calibration from those of consecutive species over the same background."""
+        found: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts], axis=0 if name == "cumulative" else -1)
+            for name in cls.__dataclass_fields__
+            if name != "cells"
+        }
+        return cls(**found, cells=parts[0].cells)
+
     def log_relative(self, f: Array) -> Array:
         """(M, N, S) f -> (M, N, S) log relative intensity of each member."""
         return np.asarray(f, dtype=np.float64) - self.log_mean[:, None, :]

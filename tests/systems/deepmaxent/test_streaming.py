@@ -206,12 +206,12 @@ def test_a_sample_of_everything_gives_the_numbers_of_memory(tmp_path, monkeypatc
 
 def test_calibration_of_the_same_weights_is_the_same(stores, monkeypatch):
     """Block by block, against the plain way on whole arrays."""
-    monkeypatch.setattr(store_fit, "_BLOCK", 40_000)
+    monkeypatch.setattr(store_fit, "_BLOCK", 20_000)
     monkeypatch.setattr(store_fit, "_ROWS", 50)
     store = stores[True]
     model = DeepMaxent(**TINY, background="mixture").fit_store(store)
     every, (cells, weight) = store.sample(N), store.background()
-    streamed = model.calibration_.to_dict()
+    streamed, levels = model.calibration_.to_dict(), model.calibration_.cumulative
     model.calibrate(
         every.covariates,
         every.counts,
@@ -223,6 +223,7 @@ def test_calibration_of_the_same_weights_is_the_same(stores, monkeypatch):
     )
     for name, value in model.calibration_.to_dict().items():
         np.testing.assert_allclose(streamed[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+    np.testing.assert_allclose(levels, model.calibration_.cumulative, rtol=1e-4, atol=1e-4)
 
 
 def test_drawn_presences(stores):

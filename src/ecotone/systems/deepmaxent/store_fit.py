@@ -182,12 +182,7 @@ def calibrate(
             truth = np.concatenate([ones, np.zeros(len(scores))])
             high[j] = max_tss_threshold(pooled, truth, np.concatenate([ones, weight]))[0]
         found.append(replace(own, tenth_percentile=low, max_tss=high))
-    joined = {
-        name: np.concatenate([getattr(part, name) for part in found], axis=-1)
-        for name in Calibration.__dataclass_fields__
-        if name != "cells"
-    }
-    return Calibration(**joined, cells=float(cells))
+    return Calibration.joined(found)
 
 
 def presences(store: SiteStore, most: int = PRESENCES, seed: int = 0) -> tuple[Array, Array]:
