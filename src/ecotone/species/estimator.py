@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -16,13 +16,33 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ecotone.data.features import FeatureMap, Unseen
 from ecotone.errors import InputError, UsageError, suggest
-from ecotone.species.background import BackgroundChoice
+from ecotone.species.background import BackgroundChoice, decide, smoothing_share, undefined_target_group
 from ecotone.species.outputs import UNITS, Calibration
 from ecotone.species.outputs import background_cells as cells_of_background
 from ecotone.stats.ranking import max_tss_threshold, tenth_percentile_threshold
 
 Array = np.ndarray
 _ANSWERS = 100_000_000  # numbers of all species that are held at once where some are wanted
+
+
+class Given(NamedTuple):
+    """What `fit` was given, checked.
+
+    Attributes:
+        sites: (N, P) covariates of the sites.
+        counts: (N, S) their records.
+        cells: (U, P) covariates of uniform cells, U may be 0.
+        names: P covariate names.
+        records: (S,) records per species.
+        occupied: Sites with a record.
+    """
+
+    sites: Array
+    counts: sparse.csr_array
+    cells: Array
+    names: list[str]
+    records: Array
+    occupied: int
 
 
 class SpeciesEstimator(BaseEstimator):
@@ -47,6 +67,50 @@ class SpeciesEstimator(BaseEstimator):
         tags.target_tags.multi_output = True
         tags.non_deterministic = False
         return tags
+
+    # -------------------------------------------------------------------------------------------- fit
+    def read(
+        self, X: Any, y: Any, *, background: Any, covariates: list[str] | None, species: list[str] | None
+    ) -> Given:
+        """Checks what `fit` was given, and names the species.
+
+        Raises:
+            InputError: DA403, DA404 for arrays that cannot be used; OC205 without any record.
+        """
+        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        counts = as_counts(y, X.shape[0], None if species is None else len(species))
+        self.one_species_ = not sparse.issparse(y) and not isinstance(y, tuple) and np.ndim(y) == 1
+        names = list(covariates) if covariates is not None else [f"x{i}" for i in range(X.shape[1])]
+        if len(names) != X.shape[1]:
+            raise InputError(
+                "DA404", "covariates", f"{len(names)} names for {X.shape[1]} columns", "pass one name per column"
+            )
+        cells = np.empty((0, X.shape[1])) if background is None else np.asarray(background, dtype=np.float64)
+        if cells.ndim != 2 or cells.shape[1] != X.shape[1]:
+            raise InputError(
+                "DA404", "background", f"shape {cells.shape}, expected (U, {X.shape[1]})", "pass the columns of X"
+            )
+        records = np.asarray(counts.sum(axis=0)).ravel()
+        if not records.sum() > 0:
+            raise InputError("OC205", "y", "holds no record", "pass at least one presence")
+        occupied = int((np.asarray(counts.sum(axis=1)).ravel() > 0).sum())
+        self.species_ = list(species) if species is not None else [f"species {j}" for j in range(counts.shape[1])]
+        return Given(X, counts, cells, names, records, occupied)
+
+    @staticmethod
+    def weigh_background(config: Any, asked: str, given: Given) -> tuple[BackgroundChoice | None, float]:
+        """Which background is meant (None: to be validated), and the share of uniform cells that smoothing gives.
+
+        Args:
+            config: Holds `smoothing` and `uniform_share`.
+            asked: The background asked for, see `ecotone.species.background.decide`.
+            given: What `read` gave.
+        """
+        some = int((given.records > 0).sum())
+        undefined = undefined_target_group(given.occupied, len(given.sites), some)
+        has_cells = len(given.cells) > 0
+        base = smoothing_share(config.smoothing or 0.0, given.occupied) if has_cells else 0.0
+        return decide(asked, config.uniform_share, base, undefined=undefined, has_uniform=has_cells), base
 
     def log_intensity(self, X: Array, *, unseen: Unseen = "error", precision: str = "float32") -> Array:
         """(N, P) covariates -> (M, N, S) f, up to a constant per member and species; each row from itself alone."""

@@ -12,21 +12,16 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from scipy import sparse
-from sklearn.utils.validation import validate_data
 
 from ecotone.data.features import FeatureMap, Unseen
-from ecotone.errors import EcotoneWarning, InputError
+from ecotone.errors import EcotoneWarning
 from ecotone.files.fingerprint import cache_key
 from ecotone.mapping.pixelwise import in_fixed_chunks
 from ecotone.species.background import (
     BackgroundChoice,
-    decide,
     site_log_weight,
-    smoothing_share,
-    undefined_target_group,
 )
-from ecotone.species.estimator import SpeciesEstimator, as_counts
+from ecotone.species.estimator import SpeciesEstimator
 from ecotone.systems.deepmaxent.choose import ShareTrial, choose_share
 from ecotone.systems.deepmaxent.config import Config
 from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
@@ -157,29 +152,9 @@ class DeepMaxent(SpeciesEstimator):
             UsageError: US101, US104 for options.
         """
         config = Config.parse(self.get_params()).resolved()
-        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        counts = as_counts(y, X.shape[0], None if species is None else len(species))
-        self.one_species_ = not sparse.issparse(y) and not isinstance(y, tuple) and np.ndim(y) == 1
-        names = list(covariates) if covariates is not None else [f"x{i}" for i in range(X.shape[1])]
-        if len(names) != X.shape[1]:
-            raise InputError(
-                "DA404", "covariates", f"{len(names)} names for {X.shape[1]} columns", "pass one name per column"
-            )
-        cells = np.empty((0, X.shape[1])) if background is None else np.asarray(background, dtype=np.float64)
-        if cells.ndim != 2 or cells.shape[1] != X.shape[1]:
-            raise InputError(
-                "DA404", "background", f"shape {cells.shape}, expected (U, {X.shape[1]})", "pass the columns of X"
-            )
-        records = np.asarray(counts.sum(axis=0)).ravel()
-        if not records.sum() > 0:
-            raise InputError("OC205", "y", "holds no record", "pass at least one presence")
-        occupied = np.asarray(counts.sum(axis=1)).ravel() > 0
-
-        undefined = undefined_target_group(int(occupied.sum()), X.shape[0], int((records > 0).sum()))
-        base = smoothing_share(config.smoothing or 0.0, int(occupied.sum())) if len(cells) else 0.0
-        choice = decide(
-            config.background or "auto", config.uniform_share, base, undefined=undefined, has_uniform=len(cells) > 0
-        )
+        given = self.read(X, y, background=background, covariates=covariates, species=species)
+        X, counts, cells, names = given.sites, given.counts, given.cells, given.names
+        choice, base = self.weigh_background(config, config.background or "auto", given)
 
         self.features_ = FeatureMap.fit(
             cells if len(cells) else X, names, levels=levels, kinds=config.features or ("linear",), hinges=config.hinges
@@ -201,7 +176,6 @@ class DeepMaxent(SpeciesEstimator):
             )
         self.background_: BackgroundChoice = choice
         self.config_ = config
-        self.species_ = list(species) if species is not None else [f"species {j}" for j in range(counts.shape[1])]
         members = [
             Member(seed=config.seed * 1000 + k, uniform_share=choice.uniform_share) for k in range(config.members or 1)
         ]

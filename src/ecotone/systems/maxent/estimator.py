@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from scipy import sparse
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from ecotone.data.features import FeatureMap, Unseen
 from ecotone.errors import EcotoneWarning, InputError
-from ecotone.species.background import decide, site_log_weight, smoothing_share, undefined_target_group
-from ecotone.species.estimator import SpeciesEstimator, as_counts
+from ecotone.species.background import site_log_weight
+from ecotone.species.estimator import SpeciesEstimator
 from ecotone.systems.maxent.assemble import Sites, Variant, bootstrap_counts, solve_variants
 from ecotone.systems.maxent.config import Config
 from ecotone.systems.maxent.lookup import Lookup
@@ -136,27 +135,10 @@ class Maxent(SpeciesEstimator):
         """
         del folder, fingerprint, progress
         config = Config.parse(self.get_params())
-        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        counts = as_counts(y, X.shape[0], None if species is None else len(species))
-        self.one_species_ = not sparse.issparse(y) and not isinstance(y, tuple) and np.ndim(y) == 1
-        names = list(covariates) if covariates is not None else [f"x{i}" for i in range(X.shape[1])]
-        if len(names) != X.shape[1]:
-            raise InputError(
-                "DA404", "covariates", f"{len(names)} names for {X.shape[1]} columns", "pass one name per column"
-            )
-        cells = np.empty((0, X.shape[1])) if background is None else np.asarray(background, dtype=np.float64)
-        if cells.ndim != 2 or cells.shape[1] != X.shape[1]:
-            raise InputError(
-                "DA404", "background", f"shape {cells.shape}, expected (U, {X.shape[1]})", "pass the columns of X"
-            )
-        records = np.asarray(counts.sum(axis=0)).ravel()
-        if not records.sum() > 0:
-            raise InputError("OC205", "y", "holds no record", "pass at least one presence")
-        occupied = int((np.asarray(counts.sum(axis=1)).ravel() > 0).sum())
-        undefined = undefined_target_group(occupied, X.shape[0], int((records > 0).sum()))
+        given = self.read(X, y, background=background, covariates=covariates, species=species)
+        X, counts, cells, names, records = given.sites, given.counts, given.cells, given.names, given.records
         asked = "uniform" if config.background == "auto" and len(cells) else config.background
-        base = smoothing_share(config.smoothing, occupied) if len(cells) else 0.0
-        choice = decide(asked, config.uniform_share, base, undefined=undefined, has_uniform=len(cells) > 0)
+        choice, _ = self.weigh_background(config, asked, given)
         if choice is None:  # pragma: no cover - only with cells and "auto", excluded above
             raise InputError("DA405", "background", "is not decided", "name one")
 
@@ -191,7 +173,6 @@ class Maxent(SpeciesEstimator):
             raise InputError("DA404", "covariates", what, "pass covariates that vary, or other features")
         self.trial_ = None
         self.background_, self.config_ = choice, config
-        self.species_ = list(species) if species is not None else [f"species {j}" for j in range(counts.shape[1])]
         variants = [Variant(share)]
         if config.members > 1:
             rng = np.random.default_rng(config.seed)
