@@ -313,3 +313,20 @@ def test_kinds_of_features(background):
     for name, kind in zip(features.names, features.feature_kinds, strict=True):
         assert (kind == "categorical") == ("=" in name)
         assert (kind == "product") == ("*" in name)
+
+
+@pytest.mark.parametrize("spread", [3, 400, 100_000])
+@pytest.mark.parametrize("clamp", [False, True])
+def test_ranks_of_whole_numbers_are_looked_up_to_the_same_bits(spread, clamp):
+    rng = np.random.default_rng(0)
+    background = np.column_stack([rng.integers(-spread, spread, 900), rng.normal(size=900) * 5]).astype(float)
+    features = FeatureMap.fit(background, ["a", "b"], kinds=("linear", "quantile"), clamp=clamp)
+    x = np.column_stack([rng.integers(-2 * spread - 5, 2 * spread + 5, 3000), rng.integers(-40, 40, 3000)]).astype(
+        float
+    )
+    x[:4, 0] = [2.0**40, -(2.0**40), 2.0**70, background[:, 0].max()]
+    one_by_one = np.concatenate([features.transform(x[i : i + 100]) for i in range(0, 3000, 100)])
+    np.testing.assert_array_equal(features.transform(x), one_by_one)
+    np.testing.assert_array_equal(
+        features.transform(x + 0.5), np.concatenate([features.transform(x[[i]] + 0.5) for i in range(3000)])
+    )
