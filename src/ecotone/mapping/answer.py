@@ -20,7 +20,7 @@ from ecotone.data.raster_layers import Layers
 from ecotone.data.rasters import RasterStack
 from ecotone.errors import InputError, IntegrityError
 
-CALL_ROWS = 16_384
+CALL_ROWS = 65_536
 """Pixels a system is asked for at a time; its answer for a pixel does not depend on the others."""
 
 MIN_CALL_ROWS = 4096

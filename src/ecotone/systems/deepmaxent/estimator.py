@@ -28,7 +28,7 @@ from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
 from ecotone.systems.deepmaxent.network import StackedNetwork
 
 Array = np.ndarray
-CHUNK = 1024  # rows whose hidden layers stay in the cache of a processor
+CHUNK = 512  # rows whose hidden layers stay in the cache of a processor
 
 
 class DeepMaxent(SpeciesEstimator):
