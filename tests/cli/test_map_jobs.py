@@ -24,7 +24,7 @@ def test_the_plan_is_told_first_when_asked_for(ecotone, fitted, tmp_path):
     lines = ended.out.splitlines()
     assert ended.status == 0 and lines[0].startswith("map: 40 x 50 cells, 4 bands in 1 file") and not ended.err
     assert lines[1].startswith("memory: at most") and "GDAL cache" in lines[1]
-    assert lines[-1] == f"map: {tmp_path}/m.tif"
+    assert lines[-1] == f"suitability: {tmp_path}/m.tif"
     assert (tmp_path / "m.tif").read_bytes() == (tmp_path / "plain.tif").read_bytes()
 
 
