@@ -28,7 +28,7 @@ from ecotone.systems.deepmaxent.engine import Member, Sites, train_stack
 from ecotone.systems.deepmaxent.network import StackedNetwork
 
 Array = np.ndarray
-CHUNK = 512  # rows whose hidden layers stay in the cache of a processor
+PIECE = {"float32": 512, "bfloat16": 4096}  # rows whose hidden layers stay in the cache of a processor
 
 
 class DeepMaxent(SpeciesEstimator):
@@ -255,11 +255,11 @@ class DeepMaxent(SpeciesEstimator):
             unseen: What an unseen category does, see `FeatureMap.transform`.
             precision: "float32", or "bfloat16" between hidden layers: faster on processors that have it, less exact.
         """
-        network, features = self.network_.predictor(precision), self.features_
+        network, features, piece = self.network_.predictor(precision), self.features_, PIECE[precision]
 
         def run(rows: Array) -> Array:
             f = torch.from_numpy(features.transform(rows, unseen=unseen))
-            parts = [network(f[i : i + CHUNK]) for i in range(0, len(f), CHUNK)]
+            parts = [network(f[i : i + piece]) for i in range(0, len(f), piece)]
             return torch.cat(parts, dim=1).transpose(0, 1).numpy()  # (rows, M, S)
 
         X = np.asarray(X, dtype=np.float64)
