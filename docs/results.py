@@ -137,7 +137,7 @@ def nceas_block(*, regions: bool) -> str:
         [
             table(head, [line for _, line in lines]),
             f"\nAUC on the NCEAS presence-absence surveys, {len(species)} species of {len(names)} regions ({', '.join(names)}); ",
-            "brackets are 95 % intervals over species. ",
+            "brackets are 95 % intervals over species. `maxent` is elapid's, `maxent-ecotone` ours. ",
             f"Commit {', '.join(commits) or 'unknown'}, data {', '.join(data) or 'unknown'}.\n",
         ]
     )
