@@ -48,6 +48,7 @@ from ecotone.mapping.plan import (
 )
 from ecotone.mapping.write import check_products
 
+MEASURED_ROWS = 16_384  # pixels on which a call is measured at most
 _PLACES = 25
 
 
@@ -245,7 +246,8 @@ def _costs(
         if call and (memory.resident() or 0) + call[MIN_CALL_ROWS, group] * wanted // MIN_CALL_ROWS > budget:
             break
         if rows is not None:
-            some = np.resize(rows, (min(wanted, grid.height * grid.width), rows.shape[1]))
+            size = min(wanted, MEASURED_ROWS, grid.height * grid.width)
+            some = np.resize(rows, (size, rows.shape[1]))
             if not call:
                 ask(job, ready.system, some, bands)  # the first call pays for imports and buffers
             _, extra = memory.added(lambda some=some: ask(job, ready.system, some, bands))
@@ -253,6 +255,8 @@ def _costs(
                 changes = ready.system.window_change
                 _, more = memory.added(lambda some=some, changes=changes: changes(some, some, **job.ask))
                 extra = None if extra is None or more is None else max(extra, more)
+            if extra is not None and size == MEASURED_ROWS:
+                extra = extra * wanted // size  # no more than that; a larger sample would cost more than it tells
         plain = wanted * 8 * (2 * covariates + 2 * (bands.stop if group else widths))
         call[wanted, group] = max(extra if extra is not None else 2 * plain, plain // 2)
     memory.give_back()
