@@ -65,7 +65,7 @@ bench: $(VENV)/all.stamp
 	$(BIN)/ecotone bench speed --csv benchmarks/results/speed.csv
 	$(BIN)/ecotone bench maxent --csv benchmarks/results/maxent.csv
 	$(BIN)/ecotone bench streaming --csv benchmarks/results/streaming.csv
-	$(BIN)/ecotone bench maps --csv benchmarks/results/maps.csv
+	$(BIN)/ecotone bench maps --threads 2 --rounds 9 --csv benchmarks/results/maps.csv
 	$(BIN)/python benchmarks/kill_map.py --csv benchmarks/results/kill_map.csv
 	$(BIN)/python docs/generate.py
 

@@ -1,6 +1,6 @@
 """Our optimum beside that of R's glmnet, run as maxnet runs it, on equal features and penalties.
 
-    ECOTONE_DATA=... python benchmarks/maxent_glmnet.py
+    ECOTONE_DATA=... python benchmarks/maxent_glmnet.py [FILE.csv]
 
 Needs Rscript with the package glmnet. Two birds of the NCEAS region AWT, linear, quadratic, hinge features, uniform background;
 background weights 100 (maxnet's), 1,000 and 10,000 on the way to the maximum entropy limit.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +19,8 @@ import numpy as np
 from scipy import sparse
 from scipy.stats import spearmanr
 
-from ecotone.bench.jobs import nceas_jobs
+from ecotone.bench.jobs import nceas_hash, nceas_jobs
+from ecotone.bench.record import write_rows
 from ecotone.systems.maxent.estimator import Maxent
 from ecotone.systems.maxent.regularisation import penalties
 
@@ -42,7 +44,9 @@ write.table(out, "out.csv", row.names=FALSE, col.names=FALSE, sep=",")
 
 
 def main() -> None:
-    job = nceas_jobs(Path(os.environ["ECOTONE_DATA"]) / "nceas", ("AWT",))[0]
+    source = Path(os.environ["ECOTONE_DATA"]) / "nceas"
+    job, data = nceas_jobs(source, ("AWT",))[0], nceas_hash(source)
+    rows = []
     for j in SPECIES:
         counts = job.counts[:, [j]]
         start = time.perf_counter()
@@ -77,10 +81,17 @@ def main() -> None:
         for k, weight in enumerate(WEIGHTS):
             b = out[1:, k]
             ranks = spearmanr(cells @ b, cells @ beta)[0]
+            rows.append({
+                "species": job.species[j], "weight": weight, "nats_above": objective(b) - best, "rank_correlation": ranks,
+                "features": int((b != 0).sum()), "our_features": int((beta != 0).sum()), "our_gap": model.solution_.gap[0],
+                "seconds": out[0, k], "our_seconds": seconds, "data": data,
+            })  # fmt: skip
             print(
                 f"  glmnet, weight {weight}: {out[0, k]:.2f} s, objective {objective(b) - best:+.2e} nats from ours,"
                 f" {(b != 0).sum()} features, rank correlation {ranks:.7f}"
             )
+    if len(sys.argv) > 1:
+        write_rows(rows, Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -306,6 +306,7 @@ BLOCKS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("docs/explanation/measuring.md", "nceas", lambda: results.nceas_block(regions=True)),
     ("docs/explanation/measuring.md", "archipelago", results.archipelago_block),
     ("docs/explanation/measuring.md", "speed", results.speed_block),
+    ("docs/explanation/maxent.md", "glmnet", results.glmnet_block),
     ("docs/how-to/continent.md", "maps", results.maps_block),
     ("docs/how-to/continent.md", "kills", results.kills_block),
     ("docs/how-to/streaming.md", "streaming", results.streaming_block),

@@ -221,3 +221,22 @@ def streaming_block() -> str:
         + "brackets are the range over rounds. Arrays make a batch's labels dense; no reading means batches "
         + f"made before. {origin(rows)}"
     )
+
+
+def glmnet_block() -> str:
+    """Our optimum beside glmnet's."""
+    rows = result_rows("maxent_glmnet", "nats_above", "rank_correlation")
+    if not rows:
+        return NOT_MEASURED + "\n"
+    lines = [
+        [
+            r["species"],
+            r["weight"],
+            f"{r['nats_above']:.1e}",
+            f"{r['features']} / {r['our_features']}",
+            f"{r['rank_correlation']:.7f}",
+        ]
+        for r in rows
+    ]
+    head = ["species", "background weight", "nats above ours", "features used, glmnet / ours", "rank correlation"]
+    return table(head, lines) + f"\nTwo birds of the NCEAS region AWT. {origin(rows)}"
