@@ -234,7 +234,7 @@ def glmnet_block() -> str:
             r["weight"],
             f"{r['nats_above']:.1e}",
             f"{r['features']} / {r['our_features']}",
-            f"{r['rank_correlation']:.7f}",
+            f"{r['rank_correlation']:.6f}",
         ]
         for r in rows
     ]
