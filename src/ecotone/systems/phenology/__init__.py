@@ -1,0 +1,1 @@
+"""Bloom dates: chill, forcing and a learned response between them."""
