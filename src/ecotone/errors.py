@@ -47,6 +47,7 @@ CODES: dict[str, str] = {
     "DA406": "two runs have no species in common",
     "TR501": "the loss is not finite; training stopped at the last good checkpoint",
     "TR502": "a species is not at its certified optimum when the iterations end (warning)",
+    "PH651": "a table of temperatures cannot be read as days or hours of one station",
     # optional dependency: exit status 4
     "MD101": "an optional dependency is not installed",
     # integrity: exit status 5
