@@ -96,10 +96,10 @@ def hourly(
         latitude: (N,) or one, degrees.
         day_of_year: (N, S) or (S,), 1..366.
         method: A name of `METHODS` or a curve of one's own.
-        clock: (24,) solar hours at which the curve is read, rising, within 0..24; the middles of the hours if None.
+        clock: (H,) solar hours at which the curve is read, rising, within 0..24; the middles of the hours if None.
 
     Returns:
-        (N, S, 24) float32, degC.
+        (N, S, 24) float32, degC; (N, S, H) with a clock of H hours.
 
     Raises:
         UsageError: US101 for an unknown method.
@@ -119,7 +119,7 @@ def hourly(
     at = np.arange(24) + 0.5 if clock is None else np.asarray(clock, dtype=float)
     out = np.empty((n, s, len(at)), dtype=np.float32)
     rows = max(1, _CHUNK // max(s, 1))
-    for i in range(0, n, rows):
+    for i in range(0, n if s else 0, rows):
         part = slice(i, i + rows)
         _draw(low[part], high[part], daylength(lat[part, None], doy[part]), curve, at.astype(np.float32), out[part])
     return out

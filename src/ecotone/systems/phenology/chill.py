@@ -54,7 +54,7 @@ def steps(hours: Any, ends: Sequence[float], weights: Sequence[float]) -> Any:
         given = f"ends {list(ends)}, weights {list(weights)}"
         raise UsageError("US104", "chill steps", given, "give k rising ends and k + 1 weights")
     xp, x = hours_of(hours, "chill units")
-    weight = xp.zeros_like(x) + weights[0]
+    weight = double(xp, xp.zeros_like(x)) + weights[0]
     for end, value in zip(ends, weights[1:], strict=True):
         weight = xp.where(x > end, value, weight)
     return day_sum(_attached(weight, x))

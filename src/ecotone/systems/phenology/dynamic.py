@@ -9,6 +9,7 @@ Letters: N seasons, S days.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,9 +72,8 @@ def dynamic_from(hours: Any, state: Any = None, constants: Constants = PUBLISHED
     xp, given = hours_of(hours, "dynamic model", axes=2)
     lead, days = tuple(given.shape[:-2]), given.shape[-2]
     t = given.astype(np.float64) if xp is np else given.to(xp.float64)
-    t = t.reshape(-1, days, HOURS)
-    x = 0 * t[:, 0, 0] if days else t.sum((1, 2))
-    x = xp.where(xp.isfinite(x), x, xp.zeros_like(x))
+    t = t.reshape(math.prod(lead), days, HOURS)
+    x = xp.zeros_like(t.sum((1, 2)))
     if state is not None:
         x = x + state.reshape(-1)
     portions = []

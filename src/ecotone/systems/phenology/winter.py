@@ -189,8 +189,12 @@ def _record(table: pd.DataFrame, latitude: float | None) -> _Record:
     if daily and (latitude is None or not -90 <= latitude <= 90):
         raise UsageError("US104", "latitude", f"{latitude} with daily temperatures", "give -90 to 90 degrees")
     column = "date" if daily else "datetime"
-    parsed = pd.to_datetime(table[column], errors="coerce", format="ISO8601" if table[column].dtype == object else None)
-    when: Any = pd.DatetimeIndex(parsed).floor("D" if daily else "h")
+    given = table[column]
+    if pd.api.types.is_numeric_dtype(given):
+        raise InputError("PH651", f"temperature table, {column}", "numbers", "write dates as YYYY-MM-DD")
+    known = pd.api.types.is_datetime64_any_dtype(given)
+    when: Any = pd.DatetimeIndex(given if known else pd.to_datetime(given, errors="coerce", format="ISO8601"))
+    when = when.tz_localize(None).floor("D" if daily else "h")  # the local time as written
     bad = np.asarray(when.isna() | when.duplicated(), dtype=bool)
     if len(table) == 0 or bad.any():
         what = f"row {int(np.flatnonzero(bad)[0]) + 1} has no time or one that came before" if len(table) else "no rows"
