@@ -13,7 +13,6 @@ import numpy as np
 Array = np.ndarray
 
 SHAPES = ("triangular", "steps", "bell", "plateau", "asymmetric")
-PEAKS = 3.0, 9.0  # degC: where the peak of a response may lie
 _EDGE = 0.6  # degC: softness of the edges of a plateau
 
 
@@ -56,21 +55,19 @@ def _plateau(away: Array, cool: float, warm: float) -> Array:
     return 1 / ((1 + np.exp(-(away + cool) / _EDGE)) * (1 + np.exp((away - warm) / _EDGE)))
 
 
-def draw_response(rng: np.random.Generator, shape: str | None = None) -> ChillResponse:
-    """Draws a response; of one shape when that is given.
+def draw_response(rng: np.random.Generator, peaks: tuple[float, float], shape: str | None = None) -> ChillResponse:
+    """Draws a response with its peak between two temperatures (degC); of one shape when that is given.
 
     The same numbers are drawn for every shape, so that what a world draws afterwards does not depend on it.
     """
     drawn = SHAPES[int(rng.integers(len(SHAPES)))]
     shape = drawn if shape is None else shape
-    peak, a, b, steep = rng.uniform(*PEAKS), rng.uniform(), rng.uniform(), bool(rng.integers(2))
+    peak, a, b, steep = rng.uniform(*peaks), rng.uniform(), rng.uniform(), bool(rng.integers(2))
     if shape == "triangular":
         cool, warm = 4 + 4 * a, 4 + 5 * b
     elif shape == "steps":
         cool, warm = 3.5 + 2 * a, 5 + 2 * b
-    elif shape == "bell":
-        cool = warm = 2.5 + 2 * a
-    elif shape == "plateau":
+    elif shape in ("bell", "plateau"):
         cool = warm = 2.5 + 2 * a
     else:
         cool, warm = (1.5 + 1.5 * a, 3.5 + 2 * b) if steep else (3.5 + 2 * b, 1.5 + 1.5 * a)
@@ -99,7 +96,11 @@ class Forcing:
         return 1 / (1 + np.exp((self.base - t) / self.width))
 
 
-def draw_forcing(rng: np.random.Generator, kind: str) -> Forcing:
-    """Draws a base of 0 to 5 degC, or a sigmoid around 10 to 15 degC."""
+def draw_forcing(
+    rng: np.random.Generator, kind: str, bases: tuple[float, float], widths: tuple[float, float]
+) -> Forcing:
+    """Draws a base between two temperatures (degC), or a sigmoid around 10 to 15 degC of a width between two (degC)."""
     a, b = rng.uniform(), rng.uniform()
-    return Forcing(kind, round(5 * a, 2)) if kind == "gdd" else Forcing(kind, round(10 + 5 * a, 2), round(2.5 + b, 2))
+    if kind == "gdd":
+        return Forcing(kind, round(bases[0] + (bases[1] - bases[0]) * a, 2))
+    return Forcing(kind, round(10 + 5 * a, 2), round(widths[0] + (widths[1] - widths[0]) * b, 2))

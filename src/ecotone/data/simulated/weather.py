@@ -17,11 +17,31 @@ from ecotone.errors import UsageError, suggest
 
 Array = np.ndarray
 
-# January mean of the region (drawn between the two) and half of its spread over sites, degC
-WINTERS: dict[str, tuple[float, float, float]] = {
-    "mild": (6.5, 9.5, 1.75),
-    "cold": (-8.0, -5.0, 1.75),
-    "mixed": (2.0, 4.0, 5.0),
+
+@dataclass(frozen=True)
+class Winter:
+    """Kind of region.
+
+    Attributes:
+        january: degC: the mean January temperature of the region is drawn between the two.
+        half: degC: how far sites reach to each side of it.
+        amplitude: degC: half the difference between the coldest and the warmest time at the coast.
+        spread: degC: daily anomalies in winter at the coast.
+        diurnal: degC: mean daily range at the coast.
+    """
+
+    january: tuple[float, float]
+    half: float
+    amplitude: float
+    spread: float
+    diurnal: float
+
+
+WINTERS: dict[str, Winter] = {
+    "mild": Winter((5.0, 8.0), 1.5, 8.5, 2.4, 7.5),
+    # even, overcast winters, without the warm spells in which forcing would gather in December
+    "cold": Winter((-6.0, -4.0), 1.0, 10.5, 2.3, 4.8),
+    "mixed": Winter((2.0, 4.0), 5.0, 9.0, 2.8, 7.0),
 }
 _DAILY = 0.72  # correlation of the anomaly with that of the day before
 _RANGE = 0.3  # the same of the daily range
@@ -81,7 +101,7 @@ def draw_climates(rng: np.random.Generator, sites: int, winters: str) -> Climate
     Args:
         rng: Random numbers.
         sites: G.
-        winters: "mild" (January means around 8 degC), "cold" (around -6.5 degC) or "mixed" (from -2 to 8 degC).
+        winters: "mild" (January means around 6.5 degC), "cold" (around -5 degC) or "mixed" (from -2 to 8 degC).
 
     Returns:
         The climates, January means spread evenly over the region in random order.
@@ -91,23 +111,22 @@ def draw_climates(rng: np.random.Generator, sites: int, winters: str) -> Climate
     """
     if winters not in WINTERS:
         raise UsageError("US101", "winters", f"{winters!r} is not known", suggest(winters, WINTERS))
-    low, high, half = WINTERS[winters]
-    centre, continental = rng.uniform(low, high), rng.uniform()
+    kind = WINTERS[winters]
+    centre, continental = rng.uniform(*kind.january), rng.uniform()
     steps = (rng.permutation(sites) + rng.uniform(size=sites)) / sites
-    january = centre + half * (2 * steps - 1)
+    january = centre + kind.half * (2 * steps - 1)
     inland = np.clip(continental + rng.normal(0, 0.15, sites), 0, 1)
-    # colder regions have the wider cycle and the wilder winters
-    cold = np.clip((8 - january) / 14, 0, 1)
+    latitude = np.clip(46 - 1.2 * centre + rng.uniform(-1.5, 1.5, sites), 28, 60)
     return Climates(
-        latitude=np.clip(46 - 1.2 * centre + rng.uniform(-1.5, 1.5, sites), 28, 60),
-        longitude=rng.uniform(0, 4, sites),
+        latitude=np.round(latitude, 3),
+        longitude=np.round(rng.uniform(0, 4, sites), 3),
         altitude=np.round(np.clip(350 - 60 * (january - centre) + rng.normal(0, 60, sites), 5, None)),
         january=january,
-        amplitude=8.5 + 2 * inland + 1.5 * cold,
+        amplitude=kind.amplitude + 2 * inland,
         coldest=25 - 7 * inland,
-        spread=2.4 + 0.8 * inland + 1.2 * cold,
-        slow=float(1.0 + 0.3 * cold.mean()),
-        diurnal=7.5 + 1.5 * inland + rng.normal(0, 0.6, sites),
+        spread=kind.spread + 0.8 * inland,
+        slow=1.0,
+        diurnal=kind.diurnal + 1.5 * inland + rng.normal(0, 0.4, sites),
     )
 
 
@@ -150,8 +169,8 @@ def draw_weather(
 def _autoregressive(noise: Array, correlation: Array) -> Array:
     """First-order autoregressive series along axis 0 with variance 1; `noise` is used up."""
     noise[1:] *= np.sqrt(1 - correlation**2)
-    for before, now in zip(noise[:-1], noise[1:]):
-        now += correlation * before
+    for k in range(1, len(noise)):
+        noise[k] += correlation * noise[k - 1]
     return noise
 
 
