@@ -41,6 +41,9 @@ BENCHES: dict[str, BenchEntry] = {
         "ecotone.bench.maps",
         "maps of large grids: pixels per second beside elapid, and a continent within a memory budget",
     ),
+    "recovery": BenchEntry(
+        "ecotone.bench.recovery", "simulated trees: is the true chill response found, is it said where it cannot be"
+    ),
     "speed": BenchEntry(
         "ecotone.bench.speed", "stacked training against a plain loop, at equal mathematics and end to end"
     ),
