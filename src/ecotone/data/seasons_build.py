@@ -8,7 +8,7 @@ replaced by what is usual at the station, so that the tensor is whole; `known` s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,8 @@ def build_seasons(
     order = np.flatnonzero(ok)
     order = order[np.lexsort((wanted.row[order], wanted.year[order], wanted.site[order]))]
     seasons = _seasons(wanted, judged, order, filled, sites, records, calendar)
-    report = _report(records, sites, site, wanted, judged, order, series, warned, table.notes, calendar.length)
-    return seasons, report
+    report = _report(records, sites, site, wanted, judged, order, series, warned, table.notes)
+    return seasons, replace(report, records=report.records.iloc[:0]) if bloom is None else report
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -125,10 +125,9 @@ def _bloom(source: Any, series: DailySeries, options: dict[str, Any]) -> BloomTa
     if source is not None:
         return read_bloom(source, **options)
     # no records: every station is a site, with one unusable record so that it is known
-    frame = series.stations.rename(columns={"station_id": "site_id"})
+    frame = series.stations.rename(columns={"station_id": "site_id"}).replace({"site_id": {"": "site"}})
     frame = frame.assign(year=np.nan, doy=np.nan)
-    table = bloom_table(frame[["site_id", "latitude", "longitude", "altitude", "year", "doy"]], where="stations")
-    return table
+    return bloom_table(frame[["site_id", "latitude", "longitude", "altitude", "year", "doy"]], where="stations")
 
 
 def _within(table: BloomTable, years: tuple[int, int]) -> BloomTable:
@@ -142,8 +141,6 @@ def _placed(series: DailySeries, found: StationTable) -> DailySeries:
     """The series with coordinates of a station table where it has none."""
     if found.places is None:
         return series
-    from dataclasses import replace
-
     places = found.places.set_index("station_id").reindex(series.stations["station_id"])
     stations = series.stations.copy()
     for column in ("latitude", "longitude", "altitude"):
@@ -356,7 +353,6 @@ def _report(
     series: DailySeries,
     warned: list[EcotoneWarning],
     notes: tuple[str, ...],
-    length: int,
 ) -> SeasonReport:
     n = len(records)
     names = np.append(series.stations["station_id"].to_numpy(dtype=object), "")
