@@ -250,7 +250,9 @@ def _days(out: pd.DataFrame, frame: pd.DataFrame, role: Mapping[str, str], where
         doy, word = _numbers(frame[role["doy"]])
         date = days_of(year, doy)
         bad = np.isfinite(doy) & ((doy < 1) | (doy > 366) | (doy > 365) & np.isfinite(year) & ~leap(year))
-        text = [f"day {d:g} of {y:.0f} does not exist" if np.isfinite(d + y) else "" for d, y in zip(doy, year, strict=True)]
+        text = [
+            f"day {d:g} of {y:.0f} does not exist" if np.isfinite(d + y) else "" for d, y in zip(doy, year, strict=True)
+        ]
         _mask(out, bad, "PH604", text)
         date[bad] = np.datetime64("NaT")
         _mask(out, np.isfinite(doy) & np.isnan(year), "PH604", "states no year")
@@ -260,7 +262,14 @@ def _days(out: pd.DataFrame, frame: pd.DataFrame, role: Mapping[str, str], where
 
 
 def _written_dates(
-    out: pd.DataFrame, column: pd.Series, date: Array, year: Array, word: Array, where: str, order: str | None, needed: bool
+    out: pd.DataFrame,
+    column: pd.Series,
+    date: Array,
+    year: Array,
+    word: Array,
+    where: str,
+    order: str | None,
+    needed: bool,
 ) -> tuple[Array, Array]:
     """Dates as written fill in where no day of the year stands; where both stand they must agree."""
     try:
@@ -278,7 +287,9 @@ def _written_dates(
     if needed:
         gap = np.where(np.isnat(written), np.nan, written.astype("datetime64[Y]").astype(float) + 1970) - year
         late = np.abs(gap) > 1
-        _mask(out, late, "PH604", [f"the date {w} is not of the year {y:.0f}" for w, y in zip(written, year, strict=True)])
+        _mask(
+            out, late, "PH604", [f"the date {w} is not of the year {y:.0f}" for w, y in zip(written, year, strict=True)]
+        )
         far = ~np.isnat(written) & (written.astype("datetime64[Y]").astype(float) + 1970 > YEARS[1])
         _mask(out, far, "PH604", [f"date {w} is out of range" for w in written])
         return written, word
@@ -291,7 +302,8 @@ def _statuses(out: pd.DataFrame, frame: pd.DataFrame, role: Mapping[str, str], n
     n = len(out)
     said = as_names(frame[role["status"]]) if "status" in role else np.full(n, "", dtype=object)
     codes, found = pd.factorize(said)
-    known = np.array([plain(x) for x in found], dtype=object)[codes] if n else said
+    # NPN writes -1 where the observer was not sure
+    known = np.array([plain(x) if x != "-1" else "unknown" for x in found], dtype=object)[codes] if n else said
     words = out.pop("word").to_numpy(dtype=object)
     date = out["date"].to_numpy()
     dated = ~np.isnat(date)

@@ -130,7 +130,9 @@ def _twice(path: Path, table: object) -> list[Finding]:
     late = records[(records["code"] == "PH615")]
     found = []
     if len(late):
-        text = f"{len(late)} records lie outside the season, such as row {late['row'].iloc[0]}: {late['reason'].iloc[0]}"
+        text = (
+            f"{len(late)} records lie outside the season, such as row {late['row'].iloc[0]}: {late['reason'].iloc[0]}"
+        )
         found.append(Finding("warning", str(path), text, _FIXES["PH615"], "PH615"))
     try:
         _, warned = settle_duplicates(records, site, str(path), "error")
@@ -156,7 +158,9 @@ def _temperature(path: Path) -> list[Finding]:
         share = np.bincount(series.station, weights=missing) / np.diff(series.offset)
         worst = int(share.argmax())
         name = series.stations["station_id"].iloc[worst] or "the station"
-        what = f"{missing.mean():.1%} of the days between first and last are missing; most at {name}, {share[worst]:.1%}"
+        what = (
+            f"{missing.mean():.1%} of the days between first and last are missing; most at {name}, {share[worst]:.1%}"
+        )
         found.append(Finding("note", str(path), what, "seasons with long gaps before bloom are left out"))
     return found + [_heard(path, w) for w in warned]
 

@@ -33,7 +33,16 @@ BLOOM: dict[str, tuple[str, ...]] = {
         *("doy", "dayofyear", "bloomdoy", "firstyesdoy", "meanfirstyesdoy", "transitiondates", "transitiondate"),
         *("julianday", "yday", "jday", "jd", "fullbloomdoy", "firstflowerdoy", "pheno", "day", "bloom", "tag"),
     ),
-    "date": ("date", "bloomdate", "observationdate", "eventdate", "datum", "fullbloomdate", "datebloom", "floweringdate"),
+    "date": (
+        "date",
+        "bloomdate",
+        "observationdate",
+        "eventdate",
+        "datum",
+        "fullbloomdate",
+        "datebloom",
+        "floweringdate",
+    ),
     **_PLACE,
     "group": ("group", "variety", "cultivar", "speciesorvariety", "varietyname", "sorte", "clone", "provenance"),
     "species": ("scientificname", "speciesname", "species", "commonname", "taxon", "speciesid"),
@@ -86,7 +95,9 @@ TEMPERATURE: dict[str, tuple[str, ...]] = {
 _WORDS = {"site": "the site", "doy": "the day of bloom (doy)", "tmean": "a temperature"}
 
 
-def find(names: Sequence[str], aliases: Aliases, given: Mapping[str, str | None] | None, where: object) -> dict[str, str]:
+def find(
+    names: Sequence[str], aliases: Aliases, given: Mapping[str, str | None] | None, where: object
+) -> dict[str, str]:
     """Role -> column name, for the roles that have one; a column serves one role, the first that asks for it.
 
     Args:

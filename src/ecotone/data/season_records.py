@@ -88,7 +88,9 @@ def settle_duplicates(
     if how == "keep":
         return out, []
     good = np.flatnonzero((out["code"] == "").to_numpy())
-    keys = pd.DataFrame({"site": site[good], "plant": out["individual"].to_numpy()[good], "year": out["year"].to_numpy()[good]})
+    keys = pd.DataFrame(
+        {"site": site[good], "plant": out["individual"].to_numpy()[good], "year": out["year"].to_numpy()[good]}
+    )
     label = keys.groupby(["site", "plant", "year"], sort=False).ngroup().to_numpy()
     size = np.bincount(label)
     twice = good[size[label] > 1]

@@ -62,7 +62,9 @@ def read_stations(source: str | Path | pd.DataFrame) -> StationTable:
             order = pd.to_numeric(frame[role["distance"]], errors="coerce").argsort(kind="stable")
             pairs = pairs.iloc[order.to_numpy()]
         return StationTable(pairs.drop_duplicates(), None)
-    columns = {p: pd.to_numeric(frame[role[p]], errors="coerce") for p in ("latitude", "longitude", "altitude") if p in role}
+    columns = {
+        p: pd.to_numeric(frame[role[p]], errors="coerce") for p in ("latitude", "longitude", "altitude") if p in role
+    }
     places = pd.DataFrame({"station_id": station, **columns}).drop_duplicates("station_id")
     return StationTable(None, places)
 

@@ -247,9 +247,7 @@ def _unlabelled(
     if not years:
         nothing = np.zeros(0, dtype=np.int64)
         return _Wanted(nothing, nothing, nothing, nothing.astype("datetime64[D]"), nothing)
-    year, place_, start, upto = (
-        np.concatenate(x) for x in (years, places, [d[0] for d in days], [d[1] for d in days])
-    )
+    year, place_, start, upto = (np.concatenate(x) for x in (years, places, [d[0] for d in days], [d[1] for d in days]))
     good = (records["code"] == "").to_numpy()
     taken = set(zip(site[good].tolist(), records["year"].to_numpy()[good].astype(int).tolist(), strict=True))
     free = np.array([(int(g), int(y)) not in taken for g, y in zip(place_, year, strict=True)], dtype=bool)
@@ -273,7 +271,10 @@ def _mask_gaps(
     nothing = ~none & (judged.missing >= days)
     many = ~none & ~nothing & (judged.missing > max_missing * days)
     long = ~none & ~nothing & ~many & (judged.gap > max_gap)
-    codes, reasons = records["code"].to_numpy(dtype=object, copy=True), records["reason"].to_numpy(dtype=object, copy=True)
+    codes, reasons = (
+        records["code"].to_numpy(dtype=object, copy=True),
+        records["reason"].to_numpy(dtype=object, copy=True),
+    )
     names = series.stations["station_id"].to_numpy()
     for i in np.flatnonzero((none | nothing | many | long) & (wanted.row >= 0)):
         r, station = wanted.row[i], judged.station[i]
@@ -306,7 +307,13 @@ def _nothing(records: pd.DataFrame, where: str, where_t: str) -> InputError:
 
 # ------------------------------------------------------------------------------------------------ results
 def _seasons(
-    wanted: _Wanted, judged: _Judged, order: Array, filled: Filled, sites: pd.DataFrame, records: pd.DataFrame, calendar: Calendar
+    wanted: _Wanted,
+    judged: _Judged,
+    order: Array,
+    filled: Filled,
+    sites: pd.DataFrame,
+    records: pd.DataFrame,
+    calendar: Calendar,
 ) -> Seasons:
     series = filled.series
     station, first, row = judged.station[order], wanted.first[order], wanted.row[order]
@@ -320,7 +327,9 @@ def _seasons(
     names = series.stations["station_id"].to_numpy(dtype=object)
     site = wanted.site[order]
     used = pd.Series(names[station]).groupby(site).agg(lambda s: s.value_counts().index[0])
-    table = sites.drop(columns="name").assign(station=used.reindex(range(len(sites)), fill_value="").to_numpy(dtype=object))
+    table = sites.drop(columns="name").assign(
+        station=used.reindex(range(len(sites)), fill_value="").to_numpy(dtype=object)
+    )
     columns = ["site_id", "latitude", "longitude", "altitude", "country", "group", "station"]
     return Seasons(
         daily=np.ascontiguousarray(values[..., :3]),
@@ -357,7 +366,9 @@ def _report(
     n = len(records)
     names = np.append(series.stations["station_id"].to_numpy(dtype=object), "")
     words = np.array([*series.quality_names, ""], dtype=object)
-    season, station, missing, gap, days, quality = (np.full(n, v, dtype=np.float64) for v in (-1, -1, np.nan, np.nan, np.nan, -1))
+    season, station, missing, gap, days, quality = (
+        np.full(n, v, dtype=np.float64) for v in (-1, -1, np.nan, np.nan, np.nan, -1)
+    )
     has = wanted.row >= 0
     row = wanted.row[has]
     found = judged.station[has] >= 0

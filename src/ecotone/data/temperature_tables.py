@@ -142,9 +142,7 @@ def _stations(frame: pd.DataFrame, role: Mapping[str, str]) -> tuple[pd.DataFram
     return stations, codes.astype(np.int64)
 
 
-def _days(
-    frame: pd.DataFrame, role: Mapping[str, str], where: str, order: str | None
-) -> tuple[Array, Array]:
+def _days(frame: pd.DataFrame, role: Mapping[str, str], where: str, order: str | None) -> tuple[Array, Array]:
     """(R,) day and (R,) hour, NaT and NaN where there is none."""
     hour = _column(frame, role, "hour")
     if {"year", "month", "day"} <= set(role):
@@ -206,7 +204,11 @@ def _repeated(station: Array, day: Array, values: Array, where: str, warned: lis
 # ------------------------------------------------------------------------------------------------ hours
 def _from_hours(station: Array, stations: pd.DataFrame, day: Array, hour: Array, values: Array) -> DailySeries:
     """Days of 24 hours; hours missing within a longer stretch leave the whole day missing."""
-    value = np.where(np.isnan(values[:, 2]), np.nanmean(values[:, :2], axis=1), values[:, 2]) if _any(values) else values[:, 2]
+    value = (
+        np.where(np.isnan(values[:, 2]), np.nanmean(values[:, :2], axis=1), values[:, 2])
+        if _any(values)
+        else values[:, 2]
+    )
     number = day.astype(np.int64)
     _, first, place = np.unique(station * (1 << 32) + number + (1 << 30), return_index=True, return_inverse=True)
     cell = place * 24 + np.nan_to_num(hour).astype(np.int64)
@@ -216,7 +218,9 @@ def _from_hours(station: Array, stations: pd.DataFrame, day: Array, hour: Array,
     with np.errstate(invalid="ignore"):
         hours = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(-1, 24)
     nothing = np.full((len(first), 3), np.nan)
-    series = from_rows(station[first], stations["station_id"].to_numpy(), day[first], nothing, None, hours, stations=stations)
+    series = from_rows(
+        station[first], stations["station_id"].to_numpy(), day[first], nothing, None, hours, stations=stations
+    )
     hours = series.hours if series.hours is not None else hours
     flat, _ = straight_lines(hours.reshape(-1, 1), series.offset * 24, _MAX_HOURS)
     hours = flat.reshape(-1, 24)
@@ -262,7 +266,9 @@ def _from_months(
     """Daily values through runs of consecutive months."""
     good = ~np.isnat(months)
     number = np.where(good, months, np.datetime64("1970-01", "M")).astype(np.int64)
-    good &= (number >= _OLDEST.astype("datetime64[M]").astype(int)) & (number <= _NEWEST.astype("datetime64[M]").astype(int))
+    good &= (number >= _OLDEST.astype("datetime64[M]").astype(int)) & (
+        number <= _NEWEST.astype("datetime64[M]").astype(int)
+    )
     if not good.any():
         raise InputError("PH604", where, "no year and month can be read", "give year and month as numbers")
     checked = in_celsius(values[good], station[good], number[good], stations["station_id"].to_numpy(), where, unit)

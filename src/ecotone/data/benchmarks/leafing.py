@@ -81,7 +81,9 @@ def read_phenocam(folder: str | Path, kind: str = "DB", *, calendar: Calendar | 
         raise InputError("IO101", Path(folder) / "phenocam" / name, "not found", _SOURCE)
     try:
         with np.load(path, allow_pickle=False) as stored:
-            part = {k: stored[k] for k in ("Ti", "Tmini", "Tmaxi", "transition_dates", "year", "lat", "lon", "site", "doy")}
+            part = {
+                k: stored[k] for k in ("Ti", "Tmini", "Tmaxi", "transition_dates", "year", "lat", "lon", "site", "doy")
+            }
     except (OSError, ValueError, KeyError) as error:
         raise InputError("IO102", path, f"cannot be read ({error})", _SOURCE) from None
     year = part["year"].astype(np.int64)
