@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -174,7 +175,7 @@ _COMPACT = re.compile(r"^\s*(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})?)?()$")
 _YEAR_LAST = re.compile(r"^\s*(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4})" + _TIME)
 
 
-def read_days(column: pd.Series, where: object, order: str | None = None) -> tuple[Array, Array]:
+def read_days(column: Any, where: object, order: str | None = None) -> tuple[Array, Array]:
     """Days and hours of a column of dates.
 
     Args:
@@ -247,7 +248,7 @@ def leap(year: Array) -> Array:
     return (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
 
 
-def as_names(column: pd.Series) -> Array:
+def as_names(column: Any) -> Array:
     """(R,) text of a column of labels; 12.0 is written 12, missing cells are ""."""
     if pd.api.types.is_float_dtype(column):
         whole = column.dropna()
@@ -256,3 +257,9 @@ def as_names(column: pd.Series) -> Array:
     codes, found = pd.factorize(column)
     words = np.array([*(str(x).strip() for x in found), ""], dtype=object)
     return words[codes]
+
+
+def as_numbers(column: Any) -> Array:
+    """(R,) float64 of a column, NaN where a cell is no number."""
+    found: Any = pd.to_numeric(column, errors="coerce")
+    return found.to_numpy(dtype=np.float64)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ecotone.data.places import distance_km
-from ecotone.data.season_columns import as_names, find
+from ecotone.data.season_columns import as_names, as_numbers, find
 from ecotone.errors import InputError
 
 Array = np.ndarray
@@ -44,27 +45,26 @@ def read_stations(source: str | Path | pd.DataFrame) -> StationTable:
         InputError: PH601 when it holds neither.
     """
     if isinstance(source, pd.DataFrame):
-        frame, where = source, "station table"
+        data: Any = source
+        where = "station table"
     else:
         from ecotone.data.tables import read_table
 
-        frame, where = read_table(source).frame, str(source)
-    names = [str(name) for name in frame.columns]
-    frame = frame.set_axis(names, axis=1)
+        data = read_table(source).frame
+        where = str(source)
+    names = [str(name) for name in data.columns]
+    data = data.set_axis(names, axis=1)
     role = find(names, _LINK, None, where)
     if "station" not in role or not ({"site"} <= set(role) or {"latitude", "longitude"} <= set(role)):
         what = f"links no sites to stations; its columns are {', '.join(names[:30]) or 'none'}"
         raise InputError("PH601", where, what, "give site_id and station_id, or station_id, latitude and longitude")
-    station = as_names(frame[role["station"]])
+    station = as_names(data[role["station"]])
     if "site" in role:
-        pairs = pd.DataFrame({"site_id": as_names(frame[role["site"]]), "station_id": station})
+        pairs = pd.DataFrame({"site_id": as_names(data[role["site"]]), "station_id": station})
         if "distance" in role:
-            order = pd.to_numeric(frame[role["distance"]], errors="coerce").argsort(kind="stable")
-            pairs = pairs.iloc[order.to_numpy()]
+            pairs = pairs.iloc[np.argsort(as_numbers(data[role["distance"]]), kind="stable")]
         return StationTable(pairs.drop_duplicates(), None)
-    columns = {
-        p: pd.to_numeric(frame[role[p]], errors="coerce") for p in ("latitude", "longitude", "altitude") if p in role
-    }
+    columns = {p: as_numbers(data[role[p]]) for p in ("latitude", "longitude", "altitude") if p in role}
     places = pd.DataFrame({"station_id": station, **columns}).drop_duplicates("station_id")
     return StationTable(None, places)
 

@@ -127,14 +127,16 @@ def _bloom(source: Any, series: DailySeries, options: dict[str, Any]) -> BloomTa
     # no records: every station is a site, with one unusable record so that it is known
     frame = series.stations.rename(columns={"station_id": "site_id"}).replace({"site_id": {"": "site"}})
     frame = frame.assign(year=np.nan, doy=np.nan)
-    return bloom_table(frame[["site_id", "latitude", "longitude", "altitude", "year", "doy"]], where="stations")
+    chosen: Any = frame[["site_id", "latitude", "longitude", "altitude", "year", "doy"]]
+    return bloom_table(chosen, where="stations")
 
 
 def _within(table: BloomTable, years: tuple[int, int]) -> BloomTable:
-    year = table.frame["year"].to_numpy()
+    frame: Any = table.frame
+    year = frame["year"].to_numpy()
     with np.errstate(invalid="ignore"):
         outside = (year < years[0]) | (year > years[1])
-    return BloomTable(table.frame[~outside].reset_index(drop=True), table.where, table.notes, table.warnings)
+    return BloomTable(frame[~outside].reset_index(drop=True), table.where, table.notes, table.warnings)
 
 
 def _placed(series: DailySeries, found: StationTable) -> DailySeries:
@@ -149,7 +151,7 @@ def _placed(series: DailySeries, found: StationTable) -> DailySeries:
     return replace(series, stations=stations)
 
 
-def _borrow_places(sites: pd.DataFrame, series: DailySeries, options: Array) -> None:
+def _borrow_places(sites: Any, series: DailySeries, options: Array) -> None:
     """Sites without coordinates get those of their first station."""
     first = options[:, 0]
     for column in ("latitude", "longitude", "altitude"):
@@ -225,7 +227,7 @@ def _judge(filled: Filled, station: Array, first: Array, upto: Array, length: in
 
 
 def _unlabelled(
-    records: pd.DataFrame, site: Array, sites: pd.DataFrame, series: DailySeries, options: Array, calendar: Calendar
+    records: Any, site: Array, sites: Any, series: DailySeries, options: Array, calendar: Calendar
 ) -> _Wanted:
     """Seasons of every site and year with temperatures and no usable record."""
     first, last = series.first, series.last
@@ -256,7 +258,7 @@ def _unlabelled(
 
 
 def _mask_gaps(
-    records: pd.DataFrame,
+    records: Any,
     wanted: _Wanted,
     judged: _Judged,
     site: Array,
@@ -295,7 +297,7 @@ def _mask_gaps(
     return ~(none | nothing | many | long)
 
 
-def _nothing(records: pd.DataFrame, where: str, where_t: str) -> InputError:
+def _nothing(records: Any, where: str, where_t: str) -> InputError:
     left = records[records["code"] != ""]
     code = left["code"].value_counts().index[0] if len(left) else "PH612"
     example = left[left["code"] == code].iloc[0] if len(left) else None
@@ -311,8 +313,8 @@ def _seasons(
     judged: _Judged,
     order: Array,
     filled: Filled,
-    sites: pd.DataFrame,
-    records: pd.DataFrame,
+    sites: Any,
+    records: Any,
     calendar: Calendar,
 ) -> Seasons:
     series = filled.series
@@ -327,7 +329,7 @@ def _seasons(
     names = series.stations["station_id"].to_numpy(dtype=object)
     site = wanted.site[order]
     used = pd.Series(names[station]).groupby(site).agg(lambda s: s.value_counts().index[0])
-    table = sites.drop(columns="name").assign(
+    table: Any = sites.drop(columns="name").assign(
         station=used.reindex(range(len(sites)), fill_value="").to_numpy(dtype=object)
     )
     columns = ["site_id", "latitude", "longitude", "altitude", "country", "group", "station"]
@@ -353,8 +355,8 @@ def _seasons(
 
 
 def _report(
-    records: pd.DataFrame,
-    sites: pd.DataFrame,
+    records: Any,
+    sites: Any,
     site: Array,
     wanted: _Wanted,
     judged: _Judged,
@@ -378,15 +380,15 @@ def _report(
     days[row] = wanted.upto[has] + 1
     kept = wanted.row[order]
     season[kept[kept >= 0]] = np.flatnonzero(kept >= 0)
-    out = records[["row", "site_id", "group", "year", "date", "status"]].copy()
+    out: Any = records[["row", "site_id", "group", "year", "date", "status"]].copy()
     out["site_id"] = sites["site_id"].to_numpy(dtype=object)[site]
     out["station"], out["quality"] = names[station.astype(int)], words[quality.astype(int)]
     out["kept"], out["season"] = season >= 0, season.astype(np.int64)
     out["code"], out["reason"] = records["code"], records["reason"]
     out["missing"], out["longest_gap"], out["days"] = missing, gap, days
-    by = out.assign(site=site)
+    by: Any = out.assign(site=site)
     good = by[by["kept"]].groupby("site")
-    frame = sites[["site_id", "group"]].copy()
+    frame: Any = sites[["site_id", "group"]].copy()
     every = range(len(sites))
     frame["station"] = good["station"].agg(lambda s: s.value_counts().index[0]).reindex(every, fill_value="").to_numpy()
     frame["records"] = by.groupby("site").size().reindex(every, fill_value=0).to_numpy()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ import pandas as pd
 from ecotone.data.daily_series import DailySeries, from_rows, straight_lines
 from ecotone.data.monthly_means import days_through, month_starts
 from ecotone.data.occurrence_columns import plain
-from ecotone.data.season_columns import TEMPERATURE, as_names, days_of, find, lacking, read_days
+from ecotone.data.season_columns import TEMPERATURE, as_names, as_numbers, days_of, find, lacking, read_days
 from ecotone.data.temperature_units import in_celsius
 from ecotone.errors import EcotoneWarning, InputError
 
@@ -79,7 +80,7 @@ def temperature_table(
             another kind, IO102 no rows.
     """
     names = [str(name) for name in frame.columns]
-    frame = frame.set_axis(names, axis=1)
+    data: Any = frame.set_axis(names, axis=1)
     kind = kind_of(names, columns)
     role = find(names, TEMPERATURE, columns, where)
     if not kind:
@@ -88,27 +89,27 @@ def temperature_table(
         what = f"days cannot be told from its columns {', '.join(names[:30])}"
         fix = "give date, or year and doy, or year, month and day; for monthly means year and month"
         raise InputError("PH619", where, what, fix)
-    if frame.empty:
+    if data.empty:
         raise InputError("IO102", where, "has no rows below its header", "pass a table with one row per day")
-    stations, station = _stations(frame, role)
+    stations, station = _stations(data, role)
     if kind == "wide":
-        return _from_wide(frame, role, names, stations, station, where, unit)
+        return _from_wide(data, role, names, stations, station, where, unit)
     warned: list[EcotoneWarning] = []
-    values = np.stack([_column(frame, role, v) for v in _VALUES], axis=1)
+    values = np.stack([_column(data, role, v) for v in _VALUES], axis=1)
     if kind == "monthly":
-        year, month = _column(frame, role, "year"), _column(frame, role, "month")
+        year, month = _column(data, role, "year"), _column(data, role, "month")
         return _from_months(station, stations, _month(year, month), values, where, unit)
-    day, hour = _days(frame, role, where, date_order)
+    day, hour = _days(data, role, where, date_order)
     good = ~np.isnat(day)
     if not good.all():
-        _unreadable(frame, role, good, where, warned)
-        frame, station, day, hour, values = frame[good], station[good], day[good], hour[good], values[good]
+        _unreadable(data, role, good, where, warned)
+        data, station, day, hour, values = data[good], station[good], day[good], hour[good], values[good]
     month = day.astype("datetime64[M]").astype(np.int64)
     checked = in_celsius(values, station, month, stations["station_id"].to_numpy(), where, unit)
     warned += checked.warnings
     if np.isfinite(hour).any() and pd.Series(hour).nunique() > 1:
         return _from_hours(station, stations, day, hour, checked.values), warned
-    quality = as_names(frame[role["quality"]]) if "quality" in role else None
+    quality = as_names(data[role["quality"]]) if "quality" in role else None
     if quality is not None:
         quality[quality == ""] = None
     _repeated(station, day, checked.values, where, warned)
@@ -119,13 +120,13 @@ def temperature_table(
 
 
 # ------------------------------------------------------------------------------------------------ columns
-def _column(frame: pd.DataFrame, role: Mapping[str, str], name: str) -> Array:
+def _column(frame: Any, role: Mapping[str, str], name: str) -> Array:
     if name not in role:
         return np.full(len(frame), np.nan)
-    return pd.to_numeric(frame[role[name]], errors="coerce").to_numpy(dtype=np.float64)
+    return as_numbers(frame[role[name]])
 
 
-def _stations(frame: pd.DataFrame, role: Mapping[str, str]) -> tuple[pd.DataFrame, Array]:
+def _stations(frame: Any, role: Mapping[str, str]) -> tuple[pd.DataFrame, Array]:
     """Stations in order of name, and (R,) the station of each row."""
     label = frame[role["station"]] if "station" in role else pd.Series(np.zeros(len(frame)))
     codes, found = pd.factorize(label, sort=True, use_na_sentinel=True)
@@ -142,7 +143,7 @@ def _stations(frame: pd.DataFrame, role: Mapping[str, str]) -> tuple[pd.DataFram
     return stations, codes.astype(np.int64)
 
 
-def _days(frame: pd.DataFrame, role: Mapping[str, str], where: str, order: str | None) -> tuple[Array, Array]:
+def _days(frame: Any, role: Mapping[str, str], where: str, order: str | None) -> tuple[Array, Array]:
     """(R,) day and (R,) hour, NaT and NaN where there is none."""
     hour = _column(frame, role, "hour")
     if {"year", "month", "day"} <= set(role):
@@ -172,9 +173,7 @@ def _month(year: Array, month: Array) -> Array:
     return out
 
 
-def _unreadable(
-    frame: pd.DataFrame, role: Mapping[str, str], good: Array, where: str, warned: list[EcotoneWarning]
-) -> None:
+def _unreadable(frame: Any, role: Mapping[str, str], good: Array, where: str, warned: list[EcotoneWarning]) -> None:
     bad = frame[~good].iloc[0]
     shown = [r for r in ("date", "year", "month", "day", "doy", "hour") if r in role]
     shown = ["date"] if "date" in role and not {"year", "month", "day"} <= set(role) else shown
@@ -244,7 +243,7 @@ def _wide(names: list[str]) -> dict[str, tuple[int, int]]:
 
 
 def _from_wide(
-    frame: pd.DataFrame,
+    frame: Any,
     role: Mapping[str, str],
     names: list[str],
     stations: pd.DataFrame,
@@ -255,7 +254,7 @@ def _from_wide(
     year = _column(frame, role, "year")
     wide = _wide(names)
     months = np.concatenate([_month(year + shift, np.full(len(frame), month + 1.0)) for month, shift in wide.values()])
-    means = np.concatenate([pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=float) for name in wide])
+    means = np.concatenate([as_numbers(frame[name]) for name in wide])
     values = np.stack([np.full(len(means), np.nan), np.full(len(means), np.nan), means], axis=1)
     return _from_months(np.tile(station, len(wide)), stations, months, values, where, unit)
 

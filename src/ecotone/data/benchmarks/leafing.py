@@ -93,7 +93,7 @@ def read_phenocam(folder: str | Path, kind: str = "DB", *, calendar: Calendar | 
     first = pd.Series(np.arange(len(station))).groupby(station).first().to_numpy()
     places = {"station_id": names.astype(object), "latitude": part["lat"][first], "longitude": part["lon"][first]}
     codes = np.repeat(station, day.shape[1])
-    series = from_rows(codes, names, day.ravel(), values, stations=pd.DataFrame(places))
+    series = from_rows(codes, np.asarray(names), day.ravel(), values, stations=pd.DataFrame(places))
     bloom = pd.DataFrame({"site_id": part["site"].astype(object), "year": year, "doy": part["transition_dates"]})
     bloom = bloom.assign(latitude=part["lat"], longitude=part["lon"], group=kind)
     return build_seasons(bloom, series, calendar, bloom_options={"where": str(path)})[0]
