@@ -8,7 +8,7 @@ replaced by what is usual at the station, so that the tensor is whole; `known` s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 
 from ecotone.data.bloom_tables import BloomTable, bloom_table, read_bloom, with_places
 from ecotone.data.daily_series import DailySeries, Filled
+from ecotone.data.season_choice import Judged, Wanted, choose, unlabelled
 from ecotone.data.season_records import Duplicates, place, settle_duplicates, sites_of
 from ecotone.data.season_stations import StationTable, candidates, read_stations
 from ecotone.data.seasons import Calendar, Seasons, Status
@@ -26,7 +27,6 @@ from ecotone.errors import EcotoneWarning, InputError
 
 Array = np.ndarray
 _THIN = 2
-_NO_STATION = 1 << 20
 
 
 def build_seasons(
@@ -91,11 +91,11 @@ def build_seasons(
     records, more = settle_duplicates(records, site, table.where, duplicates)
     warned += more
     filled = Filled.of(series, max_gap)
-    wanted = _Wanted.of_records(records, site)
-    added = _unlabelled(records, site, sites, series, options, calendar) if all_years else None
+    wanted = Wanted.of_records(records, site)
+    added = unlabelled(records, site, sites, series, options, calendar) if all_years else None
     if added is not None:
         wanted = wanted.join(added)
-    judged = _choose(wanted, options, filled, calendar.length)
+    judged = choose(wanted, options, filled, calendar.length, max_missing, max_gap)
     ok = _mask_gaps(records, wanted, judged, site, why, series, max_missing, max_gap)
     if not ok.any():
         raise _nothing(records, table.where, where_t)
@@ -160,107 +160,11 @@ def _borrow_places(sites: Any, series: DailySeries, options: Array) -> None:
         sites[column] = np.where(np.isnan(own) & (first >= 0), value, own)
 
 
-# ------------------------------------------------------------------------------------------------ choosing
-@dataclass(frozen=True)
-class _Wanted:
-    """Seasons asked for: (N,) row of the records (-1 without one), site, bloom year, day 0, and last day that matters."""
-
-    row: Array
-    site: Array
-    year: Array
-    first: Array
-    upto: Array
-
-    @classmethod
-    def of_records(cls, records: pd.DataFrame, site: Array) -> _Wanted:
-        row = np.flatnonzero((records["code"] == "").to_numpy())
-        some = records.iloc[row]
-        upto = np.floor(some["event"].to_numpy(dtype=float)).astype(np.int64)
-        first = some["first"].to_numpy().astype("datetime64[D]")
-        return cls(row, site[row], some["year"].to_numpy(dtype=float).astype(np.int64), first, upto)
-
-    def join(self, other: _Wanted) -> _Wanted:
-        return _Wanted(*(np.concatenate([getattr(self, k), getattr(other, k)]) for k in self.__dataclass_fields__))
-
-
-@dataclass
-class _Judged:
-    """(N,) station (-1 without one), days without a measured mean up to bloom, longest gap, worst quality, known days."""
-
-    station: Array
-    missing: Array
-    gap: Array
-    quality: Array
-
-
-def _choose(wanted: _Wanted, options: Array, filled: Filled, length: int) -> _Judged:
-    """The best candidate of each season: fewest missing days past what is tolerable, then quality, then preference."""
-    n = len(wanted.row)
-    best = _Judged(np.full(n, -1), np.full(n, _NO_STATION), np.full(n, _NO_STATION), np.full(n, -1, dtype=np.int16))
-    score = np.full(n, np.inf)
-    for k in range(options.shape[1]):
-        station = options[wanted.site, k]
-        rows = np.flatnonzero(station >= 0)
-        if not len(rows):
-            continue
-        part = _judge(filled, station[rows], wanted.first[rows], wanted.upto[rows], length)
-        worst = np.where(part.quality < 0, 99, part.quality)
-        now = np.minimum(part.missing, 400) // 6 * 1e4 + worst * 10 + min(k, 9)
-        better = now < score[rows]
-        at = rows[better]
-        score[at] = now[better]
-        for name in ("station", "missing", "gap", "quality"):
-            getattr(best, name)[at] = getattr(part, name)[better]
-    return best
-
-
-def _judge(filled: Filled, station: Array, first: Array, upto: Array, length: int) -> _Judged:
-    at = filled.series.window(station, first, length)
-    day = np.arange(length)
-    before = day <= upto[:, None]
-    known = filled.known[at] & (at >= 0)
-    lost = before & ~known
-    run = np.cumsum(lost, axis=1, dtype=np.int16)
-    since = np.maximum.accumulate(np.where(lost, 0, run), axis=1)  # losses up to the last day that was not lost
-    quality = np.where(before & known, filled.series.quality[at], -1).max(axis=1)
-    return _Judged(station, lost.sum(axis=1), (run - since).max(axis=1), quality)
-
-
-def _unlabelled(
-    records: Any, site: Array, sites: Any, series: DailySeries, options: Array, calendar: Calendar
-) -> _Wanted:
-    """Seasons of every site and year with temperatures and no usable record."""
-    first, last = series.first, series.last
-    years, places, days = [], [], []
-    latitude = sites["latitude"].to_numpy(dtype=float)
-    for g in range(len(sites)):
-        own = options[g][options[g] >= 0]
-        if not len(own):
-            continue
-        begin = int(first[own].min().astype("datetime64[Y]").astype(int)) + 1970
-        end = int(last[own].max().astype("datetime64[Y]").astype(int)) + 1971
-        year = np.arange(begin, end + 1)
-        start = calendar.first_day(year, np.full(len(year), latitude[g]))
-        seen = (last[own].max() - start).astype(int)  # day index of the last temperature
-        good = (seen >= 0) & (start + calendar.length > first[own].min())
-        years.append(year[good])
-        places.append(np.full(good.sum(), g))
-        days.append((start[good], np.minimum(seen[good], calendar.length - 1)))
-    if not years:
-        nothing = np.zeros(0, dtype=np.int64)
-        return _Wanted(nothing, nothing, nothing, nothing.astype("datetime64[D]"), nothing)
-    year, place_, start, upto = (np.concatenate(x) for x in (years, places, [d[0] for d in days], [d[1] for d in days]))
-    good = (records["code"] == "").to_numpy()
-    taken = set(zip(site[good].tolist(), records["year"].to_numpy()[good].astype(int).tolist(), strict=True))
-    free = np.array([(int(g), int(y)) not in taken for g, y in zip(place_, year, strict=True)], dtype=bool)
-    row = np.full(int(free.sum()), -1)
-    return _Wanted(row, place_[free], year[free], start[free], upto[free])
-
-
+# ------------------------------------------------------------------------------------------------ masks
 def _mask_gaps(
     records: Any,
-    wanted: _Wanted,
-    judged: _Judged,
+    wanted: Wanted,
+    judged: Judged,
     site: Array,
     why: list[str],
     series: DailySeries,
@@ -309,8 +213,8 @@ def _nothing(records: Any, where: str, where_t: str) -> InputError:
 
 # ------------------------------------------------------------------------------------------------ results
 def _seasons(
-    wanted: _Wanted,
-    judged: _Judged,
+    wanted: Wanted,
+    judged: Judged,
     order: Array,
     filled: Filled,
     sites: Any,
@@ -358,8 +262,8 @@ def _report(
     records: Any,
     sites: Any,
     site: Array,
-    wanted: _Wanted,
-    judged: _Judged,
+    wanted: Wanted,
+    judged: Judged,
     order: Array,
     series: DailySeries,
     warned: list[EcotoneWarning],
