@@ -10,7 +10,7 @@ from season_tables import bloom, daily
 
 from ecotone.data.seasons import Calendar, Status
 from ecotone.data.seasons_build import build_seasons
-from ecotone.errors import InputError, UsageError
+from ecotone.errors import CODES, InputError, UsageError
 
 
 def by_code(report):
@@ -207,6 +207,34 @@ def test_report_in_words():
     )
     assert len(report.to_frame()) == 8 and set(report.reasons()["code"]) == {"PH604", "PH612"}
     assert report.records["season"].tolist() == [0, 1, 2, 3, 4, 5, -1, -1]
+
+
+# ------------------------------------------------------------------------------------------------ anything at all
+_ODD = (None, "", "never", "abc", -9999, 1e300, np.inf, "2015-02-30", "31/12/2015", 0, 366, 20230, True, b"x", -1, 3.7,
+        "100,5", "=1+1", pd.Timestamp("2015-03-01"))  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_odd_cells_end_in_one_line_or_a_mask(seed):
+    rng = np.random.default_rng(seed)
+    days = daily("2000-09-01", "2002-07-01")
+    records = bloom(years=[2001, 2002], latitude=47.0, status="", date="2001-04-10", phenophase=60).astype(object)
+    other = days.assign(latitude=47.0, year=2001, month=3, day=5, hour=4).astype(object)
+    for frame in (records, other):
+        for _ in range(3):
+            row = slice(None) if rng.random() < 0.3 else int(rng.integers(len(frame)))
+            frame.iloc[row, int(rng.integers(frame.shape[1]))] = _ODD[rng.integers(len(_ODD))]
+    other = other.drop(columns=list(rng.choice(other.columns, 4, replace=False)))
+    for pair in ((records, days), (bloom(years=[2001], latitude=47.0), other)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                seasons, report = build_seasons(*pair)
+            except InputError as error:
+                assert "\n" not in str(error) and error.code in CODES
+                continue
+        assert np.isfinite(seasons.daily).all() and len(seasons) == report.records["kept"].sum()
+        assert (report.records["kept"] == (report.records["code"] == "")).all()
 
 
 # ------------------------------------------------------------------------------------------------ real data

@@ -194,7 +194,7 @@ def read_days(column: Any, where: object, order: str | None = None) -> tuple[Arr
         hours = np.asarray(column.dt.hour, dtype=float)
         return stamps.astype("datetime64[D]"), np.full(len(column), np.nan) if not np.nansum(hours) else hours
     codes, found = pd.factorize(column, use_na_sentinel=True)
-    text = [f"{int(x)}" if isinstance(x, float) and x == int(x) else str(x).strip() for x in found]
+    text = [f"{int(x)}" if isinstance(x, float) and x.is_integer() else str(x).strip() for x in found]
     parts = np.full((len(text) + 1, 4), -1, dtype=np.int64)  # year, month, day, hour; last row for missing cells
     last = []
     for i, word in enumerate(text):
@@ -244,7 +244,8 @@ def days_of(year: Array, doy: Array) -> Array:
 
 
 def leap(year: Array) -> Array:
-    """Whether Gregorian years are leap years."""
+    """Whether Gregorian years are leap years; False for NaN."""
+    year = np.where(np.isfinite(year), year, 1)
     return (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
 
 
@@ -252,7 +253,7 @@ def as_names(column: Any) -> Array:
     """(R,) text of a column of labels; 12.0 is written 12, missing cells are ""."""
     if pd.api.types.is_float_dtype(column):
         whole = column.dropna()
-        if (whole == np.rint(whole)).all():
+        if ((whole == np.rint(whole)) & (whole.abs() < 1e15)).all():
             column = column.astype("Int64")
     codes, found = pd.factorize(column)
     words = np.array([*(str(x).strip() for x in found), ""], dtype=object)
@@ -260,6 +261,7 @@ def as_names(column: Any) -> Array:
 
 
 def as_numbers(column: Any) -> Array:
-    """(R,) float64 of a column, NaN where a cell is no number."""
+    """(R,) float64 of a column, NaN where a cell is no finite number."""
     found: Any = pd.to_numeric(column, errors="coerce")
-    return found.to_numpy(dtype=np.float64)
+    values = found.to_numpy(dtype=np.float64)
+    return np.where(np.isfinite(values), values, np.nan)

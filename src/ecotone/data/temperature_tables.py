@@ -129,8 +129,11 @@ def _column(frame: Any, role: Mapping[str, str], name: str) -> Array:
 def _stations(frame: Any, role: Mapping[str, str]) -> tuple[pd.DataFrame, Array]:
     """Stations in order of name, and (R,) the station of each row."""
     label = frame[role["station"]] if "station" in role else pd.Series(np.zeros(len(frame)))
-    codes, found = pd.factorize(label, sort=True, use_na_sentinel=True)
+    codes, found = pd.factorize(label, use_na_sentinel=True)
     names = as_names(pd.Series(found)) if "station" in role else np.array([""], dtype=object)
+    order = np.argsort(names.astype(str), kind="stable")
+    place = np.append(np.argsort(order), -1)  # the last for rows that name no station
+    names, codes = names[order], place[codes]
     if (codes < 0).any():  # rows that name no station
         codes = np.where(codes < 0, len(names), codes)
         names = np.append(names, "")
@@ -149,8 +152,9 @@ def _days(frame: Any, role: Mapping[str, str], where: str, order: str | None) ->
     if {"year", "month", "day"} <= set(role):
         year, month, day = (_column(frame, role, name) for name in ("year", "month", "day"))
         months = _month(year, month)
-        days = months.astype("datetime64[D]") + (np.nan_to_num(day, nan=1).astype(np.int64) - 1)
-        days[np.isnan(day) | (days.astype("datetime64[M]") != months)] = np.datetime64("NaT")
+        odd = ~((day >= 1) & (day <= 31))
+        days = months.astype("datetime64[D]") + (np.where(odd, 1, day).astype(np.int64) - 1)
+        days[odd | (days.astype("datetime64[M]") != months)] = np.datetime64("NaT")
     elif "date" in role:
         days, written = read_days(frame[role["date"]], where, order)
         hour = np.where(np.isnan(hour), written, hour)
@@ -203,11 +207,9 @@ def _repeated(station: Array, day: Array, values: Array, where: str, warned: lis
 # ------------------------------------------------------------------------------------------------ hours
 def _from_hours(station: Array, stations: pd.DataFrame, day: Array, hour: Array, values: Array) -> DailySeries:
     """Days of 24 hours; hours missing within a longer stretch leave the whole day missing."""
-    value = (
-        np.where(np.isnan(values[:, 2]), np.nanmean(values[:, :2], axis=1), values[:, 2])
-        if _any(values)
-        else values[:, 2]
-    )
+    value = values[:, 2]
+    if np.isnan(value).all():  # a table of hourly extremes only
+        value = values[:, :2].mean(axis=1)
     number = day.astype(np.int64)
     _, first, place = np.unique(station * (1 << 32) + number + (1 << 30), return_index=True, return_inverse=True)
     cell = place * 24 + np.nan_to_num(hour).astype(np.int64)
@@ -226,10 +228,6 @@ def _from_hours(station: Array, stations: pd.DataFrame, day: Array, hour: Array,
     hours[np.isnan(hours).any(axis=1)] = np.nan
     daily = np.stack([hours.min(axis=1), hours.max(axis=1), hours.mean(axis=1)], axis=1)
     return replace(series, values=daily.astype(np.float32), hours=hours, source="hourly")
-
-
-def _any(values: Array) -> bool:
-    return bool(np.isfinite(values[:, :2]).any() and np.isnan(values[:, 2]).all())
 
 
 # ------------------------------------------------------------------------------------------------ months

@@ -87,7 +87,8 @@ def _codes(out: Checked, where: str, unit: str) -> None:
     """Usual codes for missing values, where they cannot be temperatures."""
     low, high = (float(_unconvert(x, unit)) for x in RANGE)
     hit = np.isin(np.round(out.values, 2), CODES) & ((out.values < low) | (out.values > high))
-    if unit == "C" and hit.any() and np.nanmedian(np.where(hit, np.nan, out.values)) > high:
+    rest = out.values[np.isfinite(out.values) & ~hit]
+    if unit == "C" and rest.size and np.median(rest) > high:
         hit &= np.abs(out.values) > 900  # another unit, in which some codes are plain temperatures
     if not hit.any():
         return
