@@ -7,7 +7,7 @@ be used stays in the list with a code and a reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def bloom_table(
     _statuses(out, data, role, notes)
     if "same_as" in role:
         other = as_names(data[role["same_as"]])
-        _mask(out, other != "", "PH607", [f"is the same record as {name}" for name in other])
+        _mask(out, other != "", "PH607", lambda i: f"is the same record as {other[i]}")
     if observations:
         out = _condense(out, calendar or Calendar())
         notes.append("status records condensed to the first day with bloom of each plant and season")
@@ -205,12 +205,12 @@ def _place_ranges(out: Any, where: str) -> None:
                 swapped = " (swapped with longitude?)" if place == "latitude" else ""
                 what = f"{place} {value[bad][0]:g} is out of range{swapped}"
                 raise InputError("PH613", where, what, "give degrees, and check which column is which")
-            _mask(out, bad, "PH613", [f"{place} {v:g} is out of range" for v in value])
+            _mask(out, bad, "PH613", _out_of_range(place, value))
             out.loc[bad, place] = np.nan
 
 
-def _mask(out: Any, bad: Array, code: str, reason: str | list[str]) -> None:
-    """Sets code and reason of rows that have none yet."""
+def _mask(out: Any, bad: Array, code: str, reason: str | Callable[[int], str]) -> None:
+    """Sets code and reason (words, or words of a row) of rows that have none yet."""
     bad = bad & (out["code"].to_numpy() == "")
     at = np.flatnonzero(bad)
     if not len(at):
@@ -218,8 +218,16 @@ def _mask(out: Any, bad: Array, code: str, reason: str | list[str]) -> None:
     codes, reasons = out["code"].to_numpy(dtype=object, copy=True), out["reason"].to_numpy(dtype=object, copy=True)
     codes[at] = code
     for i in at:
-        reasons[i] = reason if isinstance(reason, str) else reason[i]
+        reasons[i] = reason if isinstance(reason, str) else reason(int(i))
     out["code"], out["reason"] = codes, reasons
+
+
+def _out_of_range(place: str, value: Array) -> Callable[[int], str]:
+    return lambda i: f"{place} {value[i]:g} is out of range"
+
+
+def _among(words: Array, known: set[str]) -> Array:
+    return pd.Series(words, dtype=object).isin(known).to_numpy()
 
 
 def _numbers(column: Any) -> tuple[Array, Array]:
@@ -240,19 +248,17 @@ def _days(out: Any, frame: Any, role: Mapping[str, str], where: str, order: str 
     word = np.full(n, "", dtype=object)
     if "year" in role:
         year, text = _numbers(frame[role["year"]])
-        _mask(out, text != "", "PH604", [f"year {x!r} is no number" for x in text])
+        _mask(out, text != "", "PH604", lambda i: f"year {text[i]!r} is no number")
+        said = year
         odd = np.isfinite(year) & ((year < YEARS[0]) | (year > YEARS[1]) | (year != np.rint(year)))
-        _mask(out, odd, "PH604", [f"year {x:.12g} is out of range" for x in year])
+        _mask(out, odd, "PH604", lambda i: f"year {said[i]:.12g} is out of range")
         year = np.where(odd, np.nan, year)
     date = np.full(n, np.datetime64("NaT"), dtype="datetime64[D]")
     if "doy" in role:
         doy, word = _numbers(frame[role["doy"]])
         date = days_of(year, doy)
         bad = np.isfinite(doy) & ((doy < 1) | (doy > 366) | (doy > 365) & np.isfinite(year) & ~leap(year))
-        text = [
-            f"day {d:g} of {y:.0f} does not exist" if np.isfinite(d + y) else "" for d, y in zip(doy, year, strict=True)
-        ]
-        _mask(out, bad, "PH604", text)
+        _mask(out, bad, "PH604", lambda i: f"day {doy[i]:g} of {year[i]:.0f} does not exist")
         date[bad] = np.datetime64("NaT")
         _mask(out, np.isfinite(doy) & np.isnan(year), "PH604", "states no year")
     if "date" in role:
@@ -286,13 +292,11 @@ def _written_dates(
     if needed:
         gap = np.where(np.isnat(written), np.nan, written.astype("datetime64[Y]").astype(float) + 1970) - year
         late = np.abs(gap) > 1
-        _mask(
-            out, late, "PH604", [f"the date {w} is not of the year {y:.0f}" for w, y in zip(written, year, strict=True)]
-        )
+        _mask(out, late, "PH604", lambda i: f"the date {written[i]} is not of the year {year[i]:.0f}")
         far = ~np.isnat(written) & (written.astype("datetime64[Y]").astype(float) + 1970 > YEARS[1])
-        _mask(out, far, "PH604", [f"date {w} is out of range" for w in written])
+        _mask(out, far, "PH604", lambda i: f"date {written[i]} is out of range")
         return written, word
-    _mask(out, differ, "PH604", [f"day of year and date {w} disagree" for w in written])
+    _mask(out, differ, "PH604", lambda i: f"day of year and date {written[i]} disagree")
     return np.where(np.isnat(date), written, date), word
 
 
@@ -306,19 +310,19 @@ def _statuses(out: Any, frame: Any, role: Mapping[str, str], notes: list[str]) -
     words = out.pop("word").to_numpy(dtype=object)
     date = out["date"].to_numpy()
     dated = ~np.isnat(date)
-    never = np.array([w in _NEVER or s in _NEVER for w, s in zip(words, known, strict=True)], dtype=bool)
-    after = np.isin(known, list(_AFTER)) | (never & dated) | np.isin(words, list(_AFTER))
-    before = np.isin(known, list(_BEFORE))
+    never = _among(words, _NEVER) | _among(known, _NEVER)
+    after = _among(known, _AFTER) | (never & dated) | _among(words, _AFTER)
+    before = _among(known, _BEFORE)
     status = np.full(n, int(Status.OBSERVED), dtype=np.int8)
     status[after | never] = Status.AFTER
     status[before] = Status.BEFORE
-    strange = ~np.isin(known, list(_OBSERVED | _NEVER | _AFTER | _BEFORE | _UNKNOWN))
+    strange = ~_among(known, _OBSERVED | _NEVER | _AFTER | _BEFORE | _UNKNOWN)
     if strange.any() and not (("status" in role) and plain(role["status"]) == "phenophasestatus"):
         some = sorted(set(said[strange]))[:4]
         notes.append(f"status words not known, rows with a day taken as observed: {', '.join(some)}")
-    readable = np.array([w == "" or w in _NEVER or w in _AFTER or w in _UNKNOWN for w in words], dtype=bool)
-    _mask(out, ~readable, "PH604", [f"day {w!r} cannot be read" for w in words])
-    _mask(out, np.isin(known, list(_UNKNOWN)) | (~dated & ~never & ~after), "PH618", "states no day of bloom")
+    readable = _among(words, {""} | _NEVER | _AFTER | _UNKNOWN)
+    _mask(out, ~readable, "PH604", lambda i: f"day {words[i]!r} cannot be read")
+    _mask(out, _among(known, _UNKNOWN) | (~dated & ~never & ~after), "PH618", "states no day of bloom")
     _mask(out, before & ~dated, "PH618", "states no day of bloom")
     _mask(out, ~dated & np.isnan(out["year"].to_numpy()), "PH604", "states no year")
     out["status"] = status
