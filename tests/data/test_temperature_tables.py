@@ -75,6 +75,29 @@ def test_hourly_values_make_days():
     np.testing.assert_allclose(temperature_table(split)[0].hours[2], np.arange(24))
 
 
+def test_usual_exports():
+    """Column names as NOAA, DWD, MeteoSwiss and Open-Meteo write them, and an hour in a column of its own."""
+    frame = daily("2003-12-20", "2004-03-05")
+    day = pd.to_datetime(frame["date"])
+    low, high = frame["tmin"], frame["tmax"]
+    noaa = pd.DataFrame({"STATION": "X", "NAME": "x", "DATE": frame["date"], "TMAX": high, "TMIN": low})
+    dwd = pd.DataFrame({"STATIONS_ID": 3, "MESS_DATUM": day.dt.strftime("%Y%m%d"), "TXK": high, "TNK": low})
+    swiss = pd.DataFrame(
+        {"station/location": "BAS", "date": day.dt.strftime("%Y%m%d"), "tre200dn": low, "tre200dx": high}
+    )
+    meteo = pd.DataFrame({"time": frame["date"], "temperature_2m_max (°C)": high, "temperature_2m_min (°C)": low})
+    want = temperature_table(frame)[0].values
+    for table in (noaa, dwd, swiss, meteo):
+        np.testing.assert_array_equal(temperature_table(table)[0].values, want)
+    stamp = pd.date_range("2020-01-01", periods=72, freq="h")
+    value = np.arange(72) % 24 * 1.0
+    for clock in (stamp.strftime("%H:%M"), stamp.hour):
+        table = pd.DataFrame({"date": stamp.strftime("%Y-%m-%d"), "time": clock, "temperature_2m (°C)": value})
+        series, _ = temperature_table(table)
+        assert series.source == "hourly"
+        np.testing.assert_allclose(series.hours[1], np.arange(24))
+
+
 def test_monthly_means_stay(tmp_path):
     rng = np.random.default_rng(0)
     long = pd.DataFrame(

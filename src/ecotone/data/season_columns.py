@@ -64,30 +64,41 @@ _T = ("temperature", "temp", "airtemp", "airtemperature", "t", "ta", "tair")
 TEMPERATURE: dict[str, tuple[str, ...]] = {
     "station": (
         *("stationid", "station", "siteid", "site", "sid", "locationid", "location", "stationname", "sitename"),
-        *("name", "id", "ghcnid", "wban"),
+        *("name", "id", "ghcnid", "wban", "stationsid"),
     ),
     "date": (
         *("datetime", "datetimeutc", "timestamp", "date", "time", "datum", "datetimelocal", "dateutc", "localtime"),
-        *("dt", "valid", "measurementdate"),
+        *("dt", "valid", "measurementdate", "messdatum"),
     ),
     "year": ("year", "yr", "jahr", "annee"),
     "month": ("month", "mo", "mon", "monat", "mois", "mm"),
     "day": ("day", "dayofmonth", "dd", "tag", "jour"),
     "doy": ("doy", "dayofyear", "yday", "jday", "julianday"),
     "hour": ("hour", "hr", "stunde", "heure"),
+    "clock": ("time", "timeofday", "uhrzeit", "clock"),
     "tmin": (
         *("tmin", "tminc", "tmn", "tn", "mint", "tmind", "tempmin", "mintemp", "temperaturemin", "mintemperature"),
         *("minimumtemperature", "temperature2mmin", "airtempmin", "minairtemp", "tminf", "tmink", "tasmin", "tmini"),
-        *("minimumairtemperature", "lowtemp", "tminimum", "tempminc", "mintempc", "tnk", "low"),
+        *("minimumairtemperature", "lowtemp", "tminimum", "tempminc", "mintempc", "tnk", "tre200dn", "low"),
     ),
     "tmax": (
         *("tmax", "tmaxc", "tmx", "tx", "maxt", "tmaxd", "tempmax", "maxtemp", "temperaturemax", "maxtemperature"),
         *("maximumtemperature", "temperature2mmax", "airtempmax", "maxairtemp", "tmaxf", "tmaxk", "tasmax", "tmaxi"),
-        *("maximumairtemperature", "hightemp", "tmaximum", "tempmaxc", "maxtempc", "txk", "high"),
+        *("maximumairtemperature", "hightemp", "tmaximum", "tempmaxc", "maxtempc", "txk", "tre200dx", "high"),
     ),
     "tmean": (
         *("tmean", "tmeanc", "tavg", "tavgc", "tmid", "meantemp", "tempmean", "tempavg", "avgtemp", "temperaturemean"),
-        *("meantemperature", "averagetemperature", "temperature2mmean", "temperature2m", "tas", "tg", "tm", "tmk"),
+        *(
+            "meantemperature",
+            "averagetemperature",
+            "temperature2mmean",
+            "temperature2m",
+            "tas",
+            "tg",
+            "tm",
+            "tmk",
+            "tre200d0",
+        ),
         *("tempc", "temperaturec", "tmeanf", "tmeank", "tempf", "tempk", "temperaturef", "temperaturek", *_T),
     ),
     **_PLACE,
@@ -113,6 +124,8 @@ def find(
     by_plain: dict[str, str] = {}
     for name in names:
         by_plain.setdefault(plain(name), str(name))
+    for name in names:  # a unit in brackets is no part of the name
+        by_plain.setdefault(plain(re.sub(r"[(\[].*?[)\]]", "", str(name))), str(name))
     found: dict[str, str] = {}
     for role, name in (given or {}).items():
         if name is None:
@@ -122,13 +135,14 @@ def find(
             what = f"no column {name!r} for {role}" if role in aliases else f"no such role as {role!r}"
             raise InputError("PH601", where, what, _closest(name, names) if role in aliases else _listed(list(aliases)))
         found[role] = match
-    free = {key: name for key, name in by_plain.items() if name not in found.values()}
+    free = {key: name for key, name in by_plain.items() if key and name not in found.values()}
     for role, spellings in aliases.items():
         if role in found:
             continue
         match = next((s for s in spellings if s in free), None)
         if match is not None:
-            found[role] = free.pop(match)
+            found[role] = free[match]
+            free = {key: name for key, name in free.items() if name != found[role]}
     return found
 
 

@@ -300,6 +300,7 @@ def _report(
     frame["first_year"] = good["year"].min().reindex(every).to_numpy()
     frame["last_year"] = good["year"].max().reindex(every).to_numpy()
     frame["missing"] = (good["missing"].sum() / good["days"].sum()).reindex(every).to_numpy()
+    frame["longest_gap"] = good["longest_gap"].max().reindex(every).to_numpy()
     frame["thin"] = (frame["kept"] > 0) & (frame["kept"] < _THIN)
     if frame["thin"].any():
         some = list(frame["site_id"][frame["thin"]])

@@ -20,7 +20,7 @@ class SeasonReport:
             season (position in the `Seasons`, -1 when left out), code and reason ("" when kept), missing (days before bloom
             without a measured mean temperature), longest_gap (days), days (from the season's start to bloom).
         sites: One row per site: site_id, group, station, records, kept, first_year, last_year, missing (share of the days
-            before bloom of its kept seasons), thin (fewer than 2 seasons).
+            before bloom of its kept seasons), longest_gap (days, of its kept seasons), thin (fewer than 2 seasons).
         unlabelled: Seasons without a record that were added.
         warnings: What was noticed and handled.
         notes: What was noticed, in words.

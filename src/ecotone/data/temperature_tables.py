@@ -158,6 +158,8 @@ def _days(frame: Any, role: Mapping[str, str], where: str, order: str | None) ->
     elif "date" in role:
         days, written = read_days(frame[role["date"]], where, order)
         hour = np.where(np.isnan(hour), written, hour)
+        if "clock" in role and np.isnan(hour).all():
+            hour = _clock(frame[role["clock"]])
     else:
         doy = _column(frame, role, "doy")
         doy[(np.abs(doy) > 366)] = np.nan
@@ -168,6 +170,11 @@ def _days(frame: Any, role: Mapping[str, str], where: str, order: str | None) ->
         days, hour = np.where(late, days + 1, days), np.where(late, 0, hour)
         days = np.where((hour < 0) | (hour > 23), np.datetime64("NaT", "D"), days)
     return days, hour
+
+
+def _clock(column: Any) -> Array:
+    """(R,) hours of times such as 13:00 or 9."""
+    return as_numbers(column.astype(str).str.extract(r"^\s*(\d{1,2})(?:[:h.].*)?$", expand=False))
 
 
 def _month(year: Array, month: Array) -> Array:

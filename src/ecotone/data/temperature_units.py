@@ -33,7 +33,7 @@ CODES = (
 RANGE = (-90.0, 60.0)  # degC; the coldest and hottest air measured on earth lie within
 _WORDS = {"F": "Fahrenheit", "K": "Kelvin", "0.1C": "tenths of a degree"}
 _WARMEST_MONTH = 42.0  # degC; no station has a warmer monthly mean
-_WIDEST_DAY = 21.5  # degC; mean daily range of the driest deserts
+_WIDEST_DAY = 25.0  # degC; beyond the mean daily range of the driest deserts
 _COLDEST_SUMMER = -2.0  # degC; no place with a bloom record has a colder warmest month
 _RARE = 0.001
 
