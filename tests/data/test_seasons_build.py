@@ -149,6 +149,11 @@ def test_how_sites_find_stations():
     assert "the nearest is P, 5.6 km away" in report.records["reason"][0]
     seasons, report = build_seasons(records, frame, stations=places, within_km=10)
     assert set(seasons.site_id) == {"P", "x"} and set(seasons.extra["station"]) == {"P"}
+    high = records.assign(altitude=900)
+    seasons, report = build_seasons(high, frame, stations=places.assign(alt=100), within_km=10)
+    assert set(seasons.site_id) == {"P"}
+    seasons, _ = build_seasons(high, frame, stations=places.assign(alt=100), within_km=10, within_m=1000)
+    assert set(seasons.site_id) == {"P", "x"}
     pairs = pd.DataFrame({"site_id": ["z", "x", "x"], "station_id": ["nowhere", "Q", "P"], "distance_km": [1, 9, 3]})
     seasons, report = build_seasons(records, frame, stations=[pairs, places])
     station = dict(zip(seasons.site_id, seasons.extra["station"], strict=True))
@@ -267,6 +272,16 @@ def test_usable_seasons_are_found_again(at_hand):
     want = usable.set_index(["site_id", "year"])
     same = both.set_index(["site_id", "year"]).query("station_id == station").index
     np.testing.assert_array_equal(missing[same], np.rint(want["missing_pct"] * want["days"] / 100)[same])
+
+
+@pytest.mark.realdata
+def test_near_stations_at_hand(at_hand):
+    """By coordinates and altitude alone, the same seasons at temperatures of the same quality."""
+    folder, usable, series = at_hand
+    seasons, _ = build_seasons(folder / "bloom.csv", series, stations=folder / "stations.csv", within_km=20)
+    got = dict(zip(zip(seasons.site_id, seasons.year, strict=True), seasons.quality, strict=True))
+    want = dict(zip(zip(usable["site_id"], usable["year"], strict=True), usable["quality"], strict=True))
+    assert got == want
 
 
 @pytest.mark.realdata

@@ -70,7 +70,11 @@ def read_stations(source: str | Path | pd.DataFrame) -> StationTable:
 
 
 def candidates(
-    sites: pd.DataFrame, stations: pd.DataFrame, pairs: pd.DataFrame | None, within_km: float | None
+    sites: pd.DataFrame,
+    stations: pd.DataFrame,
+    pairs: pd.DataFrame | None,
+    within_km: float | None,
+    within_m: float = np.inf,
 ) -> tuple[Array, list[str]]:
     """Stations of each site, in order of preference.
 
@@ -78,10 +82,11 @@ def candidates(
     the nearest within the distance.
 
     Args:
-        sites: G rows: site_id, latitude, longitude.
-        stations: T rows: station_id, latitude, longitude.
+        sites: G rows: site_id, latitude, longitude, altitude.
+        stations: T rows: station_id, latitude, longitude, altitude.
         pairs: site_id and station_id, or None.
         within_km: Greatest distance of stations found by coordinates; None to find none.
+        within_m: Greatest difference in altitude of such stations, where both altitudes are known.
 
     Returns:
         (G, K) rows of `stations`, -1 where there is none, and G reasons, "" for sites that have a station.
@@ -102,7 +107,7 @@ def candidates(
     for i, station in enumerate(own):
         if station >= 0 and int(station) not in lists[i]:
             lists[i].append(int(station))
-    nearest, far = _near(sites, stations, lists, within_km)
+    nearest, far = _near(sites, stations, lists, within_km, within_m)
     if pairs is None and len(stations) == 1:
         lists = [found or [0] for found in lists]
     reasons = [
@@ -117,7 +122,7 @@ def candidates(
 
 
 def _near(
-    sites: pd.DataFrame, stations: pd.DataFrame, lists: list[list[int]], within_km: float | None
+    sites: pd.DataFrame, stations: pd.DataFrame, lists: list[list[int]], within_km: float | None, within_m: float
 ) -> tuple[Array, Array]:
     """Adds near stations to sites without any; (G,) the nearest station and its distance, -1 and NaN when unknown."""
     nearest, far = np.full(len(sites), -1), np.full(len(sites), np.nan)
@@ -125,14 +130,16 @@ def _near(
     placed = np.flatnonzero(np.isfinite(lat) & np.isfinite(lon))
     if not len(placed):
         return nearest, far
-    for i, (y, x) in enumerate(sites[["latitude", "longitude"]].to_numpy(dtype=float)):
+    height = stations["altitude"].to_numpy(dtype=float)
+    for i, (y, x, z) in enumerate(sites[["latitude", "longitude", "altitude"]].to_numpy(dtype=float)):
         if lists[i] or not np.isfinite(y + x):
             continue
         km = distance_km(y, x, lat[placed], lon[placed])
         order = np.argsort(km, kind="stable")
         nearest[i], far[i] = placed[order[0]], km[order[0]]
         if within_km is not None:
-            lists[i] = [int(placed[k]) for k in order[:_NEAREST] if km[k] <= within_km]
+            good = (km[order] <= within_km) & ~(np.abs(height[placed[order]] - z) > within_m)
+            lists[i] = [int(k) for k in placed[order[good]][:_NEAREST]]
     return nearest, far
 
 

@@ -36,6 +36,7 @@ def build_seasons(
     *,
     stations: pd.DataFrame | str | Path | Sequence[pd.DataFrame | str | Path] | None = None,
     within_km: float | None = None,
+    within_m: float = 150.0,
     max_missing: float = 0.03,
     max_gap: int = 5,
     years: tuple[int, int] | None = None,
@@ -54,6 +55,7 @@ def build_seasons(
         stations: Tables that link site_id to station_id (several rows per site are tried by quality, then order), or give
             coordinates of stations.
         within_km: Greatest distance of a station found by coordinates; None to find none.
+        within_m: Greatest difference in altitude of such a station, metres, where both altitudes are known.
         max_missing: Greatest share of days before bloom without a measured temperature.
         max_gap: Longest gap in days before bloom.
         years: First and last bloom year wanted.
@@ -82,7 +84,7 @@ def build_seasons(
     if years is not None:
         table = _within(table, years)
     sites, site = sites_of(table.frame)
-    options, why = candidates(sites.assign(site_id=sites["name"]), series.stations, pairs, within_km)
+    options, why = candidates(sites.assign(site_id=sites["name"]), series.stations, pairs, within_km, within_m)
     _borrow_places(sites, series, options)
     if (far := sites["latitude"].isna().to_numpy()).any():
         what = f"{far.sum()} of {len(sites)} sites have no latitude and are taken as northern"
