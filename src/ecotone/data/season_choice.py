@@ -34,6 +34,10 @@ class Wanted:
         first = some["first"].to_numpy().astype("datetime64[D]")
         return cls(row, site[row], some["year"].to_numpy(dtype=float).astype(np.int64), first, upto)
 
+    def take(self, rows: Array) -> Wanted:
+        """Some of them."""
+        return Wanted(*(getattr(self, k)[rows] for k in self.__dataclass_fields__))
+
     def join(self, other: Wanted) -> Wanted:
         """Both, one after the other."""
         return Wanted(*(np.concatenate([getattr(self, k), getattr(other, k)]) for k in self.__dataclass_fields__))

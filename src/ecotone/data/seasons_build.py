@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecotone.data.bloom_tables import BloomTable, bloom_table, read_bloom, with_places
+from ecotone.data.bloom_tables import BloomTable, bloom_table, read_bloom, season_of, with_places
 from ecotone.data.daily_series import DailySeries, Filled
 from ecotone.data.season_choice import Judged, Wanted, choose, unlabelled
 from ecotone.data.season_records import Duplicates, place, settle_duplicates, sites_of
@@ -58,7 +58,7 @@ def build_seasons(
         within_m: Greatest difference in altitude of such a station, metres, where both altitudes are known.
         max_missing: Greatest share of days before bloom without a measured temperature.
         max_gap: Longest gap in days before bloom.
-        years: First and last bloom year wanted.
+        years: First and last bloom year wanted, with a record or without.
         all_years: Also seasons without a record, with status UNKNOWN, wherever there are temperatures.
         duplicates: What happens to contradicting records of one site and year; see `settle_duplicates`.
         latitude: Degrees, for sites that state none.
@@ -82,7 +82,7 @@ def build_seasons(
     table = with_places(_bloom(bloom, series, {"calendar": calendar} | dict(bloom_options or {})), latitude)
     warned += table.warnings
     if years is not None:
-        table = _within(table, years)
+        table = _within(table, years, calendar)
     sites, site = sites_of(table.frame)
     options, why = candidates(sites.assign(site_id=sites["name"]), series.stations, pairs, within_km, within_m)
     _borrow_places(sites, series, options)
@@ -95,6 +95,8 @@ def build_seasons(
     filled = Filled.of(series, max_gap)
     wanted = Wanted.of_records(records, site)
     added = unlabelled(records, site, sites, series, options, calendar) if all_years else None
+    if added is not None and years is not None:
+        added = added.take((added.year >= years[0]) & (added.year <= years[1]))
     if added is not None:
         wanted = wanted.join(added)
     judged = choose(wanted, options, filled, calendar.length, max_missing, max_gap)
@@ -133,9 +135,10 @@ def _bloom(source: Any, series: DailySeries, options: dict[str, Any]) -> BloomTa
     return bloom_table(chosen, where="stations")
 
 
-def _within(table: BloomTable, years: tuple[int, int]) -> BloomTable:
+def _within(table: BloomTable, years: tuple[int, int], calendar: Calendar) -> BloomTable:
     frame: Any = table.frame
-    year = frame["year"].to_numpy()
+    dated = season_of(frame["date"].to_numpy(), frame["latitude"].to_numpy(dtype=float), calendar)
+    year = np.where(np.isnan(frame["year"]), dated, frame["year"])
     with np.errstate(invalid="ignore"):
         outside = (year < years[0]) | (year > years[1])
     return BloomTable(frame[~outside].reset_index(drop=True), table.where, table.notes, table.warnings)
