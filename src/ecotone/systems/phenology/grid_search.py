@@ -178,7 +178,7 @@ def season_days(
         waits = need <= 0
         for i in range(n):
             known = begin[i][begin[i] < length]
-            days = np.searchsorted(sums[i, 1:], (sums[i, known][:, None] + need).ravel()).reshape(len(known), -1)
+            days = np.searchsorted(sums[i, 1:], (sums[i, known][:, None] + need).ravel()).reshape(len(known), len(need))
             if waits.any():
                 days[:, waits] = known[:, None]
             yield i, days
