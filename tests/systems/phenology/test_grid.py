@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from grid_worlds import few_hours, of_hours, utah
 
 from ecotone.data.seasons import Status
 from ecotone.errors import InputError, UsageError
@@ -14,7 +15,6 @@ from ecotone.systems.phenology.grid_axes import axes, published
 from ecotone.systems.phenology.grid_search import Axes, exact
 from ecotone.systems.phenology.grid_units import degree_days
 from ecotone.systems.phenology.structures import sequential
-from tests.systems.phenology.worlds import few_hours, of_hours, utah
 
 Array = np.ndarray
 SMALL = Axes.of(np.arange(0, 6, 1.0), np.arange(0, 161, 16.0), np.arange(10, 120, 5.0))

@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from grid_worlds import few_hours, utah
 
 from ecotone.bench.phenology_plain import plain_days, plain_search, scalar_days, stacked_days
 from ecotone.data.seasons import Status
@@ -13,7 +14,6 @@ from ecotone.errors import UsageError
 from ecotone.systems.phenology import structures
 from ecotone.systems.phenology.grid_search import Axes, add_losses, choose, costs, exact, season_days
 from ecotone.systems.phenology.grid_units import cold_days, degree_days
-from tests.systems.phenology.worlds import few_hours, utah
 
 AXES = Axes.of(np.array([0, 2.5, 5]), np.array([0, 10, 33, 60, 61, 1000.0]), np.array([0, 1, 12.5, 20, 40, 80, 9000]))
 

@@ -219,9 +219,7 @@ class GridPhenology:
         def add(key: str | None, rows: Array, table: Array, cell: tuple[int, int, int], named: Cell | None) -> None:
             count = int(limited[rows].sum()) if chilled else None
             effective = len(np.unique(place_year[rows]))
-            self.surfaces_[key] = surface(
-                self.structure, self.axes_, table, cell, len(rows), effective, count, named
-            )
+            self.surfaces_[key] = surface(self.structure, self.axes_, table, cell, len(rows), effective, count, named)
 
         every = np.arange(len(seasons))
         if self.pooled == "requirement" and len(self._cells) > 1:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ecotone.data.seasons import Seasons, Status
 from ecotone.errors import UsageError, suggest
-from ecotone.systems.phenology.grid_search import Axes, check_structure, progress
+from ecotone.systems.phenology.grid_search import Axes, check_structure, given, progress
 from ecotone.systems.phenology.grid_units import Chill, DailyUnits, Forcing
 
 Array = np.ndarray
@@ -22,7 +22,10 @@ def published(chill: Chill | None) -> Axes:
     if chill == "chill_days":
         return Axes.of(np.arange(80) * 0.2, np.arange(0, 400, 5.0), np.arange(0, 400, 5.0))
     raise UsageError(
-        "US104", "grid", f"no grid is published for {chill!r}", 'use "utah", "chill_hours" or "chill_days", or the grid "own"'
+        "US104",
+        "grid",
+        f"no grid is published for {chill!r}",
+        'use "utah", "chill_hours" or "chill_days", or the grid "own"',
     )
 
 
@@ -51,7 +54,9 @@ def own(
         Axes with B = 25 by default.
     """
     check_structure(structure)
-    lowest = 0 if chill == "chill_days" or forcing == "anti_chill_days" else -2  # chill days know no threshold below zero
+    lowest = (
+        0 if chill == "chill_days" or forcing == "anti_chill_days" else -2
+    )  # chill days know no threshold below zero
     base = np.arange(lowest, 10.25, 0.5) if base is None else np.atleast_1d(np.asarray(base, dtype=float))
     seen = np.flatnonzero(seasons.status == Status.OBSERVED)
     part = seasons.take(seen[:: max(1, len(seen) // SAMPLE)][:SAMPLE])
@@ -73,7 +78,7 @@ def own(
         low = min(float(np.nanmin(x[rows, bloom])) for x in lows)
         return Axes.of(base, np.array(pairs), low + (top[:, None] - low) * shares)
     had = max(
-        float(np.cumsum(np.nan_to_num(units.chill_at(float(b))), axis=1)[rows, bloom].max())
+        float(np.cumsum(np.nan_to_num(given(units.chill_at(float(b)))), axis=1)[rows, bloom].max())
         for b in (base[0], base[-1])
     )
     return Axes.of(base, np.linspace(0, max(had, 1e-3), sizes[0]), top[:, None] * shares)

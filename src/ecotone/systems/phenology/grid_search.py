@@ -34,7 +34,7 @@ OUTER = {
 }
 
 
-def exact(units: Array) -> Array:
+def exact(units: Array | float) -> Array:
     """float64 units rounded to multiples of 2^-16; sums of up to 2^36 of them are then exact."""
     return np.rint(np.asarray(units, dtype=float) / STEP) * STEP
 
@@ -62,7 +62,9 @@ class Axes:
         need = exact(np.atleast_1d(requirement))
         need = np.broadcast_to(need, (len(base), need.shape[-1]))
         if (np.diff(need, axis=1) < 0).any() or (outer.shape[1] == 1 and (np.diff(outer[:, 0]) < 0).any()):
-            raise UsageError("US104", "grid", "an axis falls", "give requirements, chill and start days in rising order")
+            raise UsageError(
+                "US104", "grid", "an axis falls", "give requirements, chill and start days in rising order"
+            )
         return cls(base, outer, need)
 
     @property
@@ -82,13 +84,12 @@ def check_structure(structure: str) -> None:
         raise UsageError("US101", "structure", f"{structure!r} is unknown", suggest(structure, OUTER))
 
 
-def starts(structure: str, chill: Array | None, outer: Array, shape: tuple[int, int]) -> Array:
+def starts(structure: str, chill: Array | None, outer: Array, n: int) -> Array:
     """(n, C) first day on which forcing counts, S where the chill is never met; for the structures with prefix sums."""
-    n, days = shape
     if structure == "thermal time":
         return np.broadcast_to(outer[:, 0].astype(np.intp), (n, len(outer)))
     # a running maximum, as negative units let the sum fall again after the requirement was met
-    highest = np.maximum.accumulate(np.cumsum(exact(np.nan_to_num(_given(chill))), axis=1), axis=1)
+    highest = np.maximum.accumulate(np.cumsum(exact(np.nan_to_num(given(chill))), axis=1), axis=1)
     need = exact(outer[:, 0])
     return np.stack([np.searchsorted(row, need) for row in highest]) if n else np.zeros((0, len(outer)), dtype=np.intp)
 
@@ -109,7 +110,7 @@ def progress(
     g = exact(forcing)
     if structure == "thermal time":
         return structures.since(g, outer[:, 0])
-    c = exact(_given(chill))
+    c = exact(given(chill))
     if structure == "sequential":
         return structures.since(g, structures.first_day(np.cumsum(c, axis=1), exact(outer[:, 0])))
     if structure == "alternating":
@@ -172,7 +173,7 @@ def season_days(
     need = axes.requirement[base]
     n, length = forcing.shape
     if structure in PREFIX:
-        begin = starts(structure, chill, axes.outer, (n, length)) if begin is None else begin
+        begin = starts(structure, chill, axes.outer, n) if begin is None else begin
         sums = np.zeros((n, length + 1))
         np.cumsum(exact(np.nan_to_num(forcing)), axis=1, out=sums[:, 1:])
         waits = need <= 0
@@ -219,7 +220,7 @@ def add_losses(
         units = chill(float(base))
         g = forcing(float(base))
         if structure in PREFIX and (begin is None or units is not before):
-            begin, before = starts(structure, units, axes.outer, g.shape), units
+            begin, before = starts(structure, units, axes.outer, len(g)), units
         for i, days in season_days(structure, units, g, axes, b, begin, settings):
             here = loss[fold[i], b]
             here[: len(days)] += cost[i].take(days)
@@ -241,7 +242,8 @@ def choose(loss: Array) -> tuple[int, ...]:
     return tuple(int(k) for k in ties[np.flatnonzero(away <= away.min() + 1e-12)[0]])
 
 
-def _given(chill: Array | None) -> Array:
+def given(chill: Array | None) -> Array:
+    """The chill units, or US104 where there are none but the structure needs them."""
     if chill is None:
         raise UsageError("US104", "chill", "this structure needs chill units", "name a chill model")
     return chill

@@ -16,7 +16,12 @@ Chill = str | Callable[..., Array]
 Forcing = str | Callable[..., Array]
 OF_BASE = ("chill_days", "cold_days")  # chill whose threshold is the base temperature of the forcing too
 # which argument of the named units is the axis of base temperatures
-BASE_NAME = {"chill_days": "threshold", "anti_chill_days": "threshold", "sigmoid_sarvas": "middle", "sigmoid_chuine": "c"}
+BASE_NAME = {
+    "chill_days": "threshold",
+    "anti_chill_days": "threshold",
+    "sigmoid_sarvas": "middle",
+    "sigmoid_chuine": "c",
+}
 
 
 def hours(seasons: Seasons) -> Array:
