@@ -155,9 +155,10 @@ def test_own_and_published_grids():
     for structure in ("thermal time", "sequential", "parallel", "alternating", "phenoflex"):
         chill = "cold_days" if structure == "alternating" else lambda h: np.maximum(utah(h), 0)
         small = axes("own", structure, chill, "gdd", seasons)
-        assert small.shape[0] == 25
+        assert small.shape[0] == 33
         cut = Axes(small.base[::6], small.outer[::4], small.requirement[::6])
-        fit = GridPhenology(structure, chill, pooled=True, grid=cut, folds=3).fit(seasons)
+        settings = {"start": 20, "chill_start": 0} if structure == "alternating" else {}
+        fit = GridPhenology(structure, chill, pooled=True, grid=cut, folds=3, settings=settings).fit(seasons)
         assert fit.surfaces_[None].loss < np.var(seasons.event) * 1.2
         day = fit.predict(seasons).day
         assert np.mean((day - seasons.event) ** 2) == pytest.approx(fit.surfaces_[None].loss)
@@ -182,6 +183,10 @@ def test_bad_use():
     with pytest.raises(UsageError, match="no grid is published"):
         model(grid="paper").fit(grown([60.0]))
     blank = few_hours(0)
+    after = grown([60.0])
+    after.status[:] = Status.AFTER
+    with pytest.raises(InputError, match="only bounds"):
+        model(grid="own").fit(after)
     with pytest.raises(InputError, match="none has a bloom day"):
         model().fit(blank.unlabelled())
     fit = model(pooled=True).fit(grown([60.0]))

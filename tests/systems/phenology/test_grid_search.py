@@ -55,8 +55,8 @@ def test_sequential_equals_day_by_day(seed):
          lambda c, g, o, r: structures.parallel(c, g, o[0], r, 0.1)),
         ("phenoflex", [[5], [20], [70]], lambda h: np.maximum(utah(h), 0), {"slope": 0.3},
          lambda c, g, o, r: structures.phenoflex(c, g, o[0], r, 0.3)),
-        ("alternating", [[0, 0], [50, -0.1], [20, -0.02]], lambda h: cold_days(h, 5.0), {"start": 4},
-         lambda c, g, o, r: structures.alternating(c, g, r, *o, start=4)),
+        ("alternating", [[0, 0], [50, -0.1], [20, -0.02]], lambda h: cold_days(h, 5.0), {"start": 4, "chill_start": 2},
+         lambda c, g, o, r: structures.alternating(c, g, r, *o, 4, 2)),
     ],
 )  # fmt: skip
 def test_other_structures_equal_their_forward_model(structure, outer, chill, settings, plain):

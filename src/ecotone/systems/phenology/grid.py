@@ -22,6 +22,7 @@ from ecotone.systems.phenology.structures import first_day
 Array = np.ndarray
 MISSING = "a day before bloom has no temperature"
 ROWS = 256  # seasons whose hours are held at a time
+ALTERNATING = {"start": 92, "chill_start": 31}
 SPREAD = 20  # residuals a site needs to have a spread of its own
 
 
@@ -46,7 +47,8 @@ class GridPhenology:
         folds: Groups of years; each is left out once for honest residuals.
         least: Seasons a site needs for parameters of its own; 5, or 3 for a requirement only. Other sites, and sites that
             were not trained on, have the pooled ones.
-        settings: Fixed parameters: `least` (parallel), `slope` (PhenoFlex), `start` (alternating).
+        settings: Fixed parameters: `least` (parallel, 0), `slope` (PhenoFlex, 0.5), `start` and `chill_start` (alternating:
+            days 92 and 31, 1 January and 1 November of seasons that begin on 1 October).
     """
 
     def __init__(
@@ -66,7 +68,8 @@ class GridPhenology:
             raise UsageError("US104", "pooled", f"{pooled!r}", 'give False, True or "requirement"')
         self.structure, self.forcing, self.pooled, self.grid = structure, forcing, pooled, grid
         self.chill = None if structure == "thermal time" else chill
-        self.criterion, self.folds, self.settings = criterion, folds, settings or {}
+        self.criterion, self.folds = criterion, folds
+        self.settings = {**(ALTERNATING if structure == "alternating" else {}), **(settings or {})}
         self.least = least if least is not None else 3 if pooled == "requirement" else 5
 
     def fit(self, seasons: Seasons) -> Self:
