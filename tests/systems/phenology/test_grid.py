@@ -10,6 +10,7 @@ from grid_worlds import few_hours, of_hours, utah
 
 from ecotone.data.seasons import Status
 from ecotone.errors import InputError, UsageError
+from ecotone.systems.phenology.by_group import NO_GROUP, ByGroup
 from ecotone.systems.phenology.grid import MISSING, GridPhenology
 from ecotone.systems.phenology.grid_axes import axes, published
 from ecotone.systems.phenology.grid_search import Axes, exact
@@ -194,3 +195,16 @@ def test_bad_use():
         fit.profile("base", "elsewhere")
     with pytest.raises(UsageError, match="parameter"):
         fit.profile("warmth")
+
+
+def test_models_by_group_pool_within_the_group():
+    seasons = grown([40.0, 40.0, 85.0, 85.0], years=10)
+    seasons.sites["group"] = ["early", "early", "late", "late"]
+    both = ByGroup(lambda: model(pooled=True)).fit(seasons)
+    np.testing.assert_array_equal(both.predict(seasons).day, seasons.event)
+    early = ByGroup(lambda: model(pooled=True)).fit(seasons.take(seasons.site < 2))
+    answer = early.predict(seasons)
+    assert np.isnan(answer.day[seasons.site > 1]).all()
+    assert set(answer.reason[seasons.site > 1]) == {NO_GROUP}
+    with pytest.raises(UsageError, match="group column"):
+        ByGroup(model, "varieti").fit(seasons)

@@ -16,7 +16,7 @@ from ecotone.systems.phenology.distribution import BloomDays
 from ecotone.systems.phenology.grid_axes import axes as axes_for
 from ecotone.systems.phenology.grid_search import Axes, add_losses, choose, costs, first_missing, progress
 from ecotone.systems.phenology.grid_surface import Cell, Surface, surface
-from ecotone.systems.phenology.grid_units import Chill, DailyUnits, Forcing, temperatures
+from ecotone.systems.phenology.grid_units import Chill, DailyUnits, Forcing, chill_once, temperatures
 from ecotone.systems.phenology.structures import first_day
 
 Array = np.ndarray
@@ -90,10 +90,11 @@ class GridPhenology:
         places: dict[str, tuple[Array, tuple[int, int, int]]] = {}
         best = np.zeros((folds + 1, *self.axes_.shape[:2]))  # (F + 1, B, C) with the best requirement per site
         picks: dict[str, Array] = {}
+        chill = chill_once(seasons, self.chill)
         for site, rows in _by_site(seasons):
             loss = np.zeros_like(everything) if own else everything
             for part in _chunks(rows):
-                units = DailyUnits(seasons.take(part), self.chill, self.forcing)
+                units = self._units(seasons, part, chill)
                 add_losses(loss, fold[part], cost[part], self.structure, units.chill_at, units.forcing_at, self.axes_,
                            self.settings)  # fmt: skip
             if not own:
@@ -114,7 +115,7 @@ class GridPhenology:
                 per_site[site] = [self._cell((*bc, int(pick[f, *bc]))) for f, bc in enumerate(chosen)]
             shared = [self._shared_requirement(everything, f, bc) for f, bc in enumerate(chosen)]
         self._cells: dict[str | None, list[Cell]] = {None: shared, **per_site}
-        self._describe(seasons, fold, total, cells[-1], best[-1], places)
+        self._describe(seasons, chill, fold, total, cells[-1], best[-1], places)
         return self
 
     def predict(self, seasons: Seasons) -> BloomDays:
@@ -122,10 +123,11 @@ class GridPhenology:
         self._fitted()
         day, reason = np.full(len(seasons), np.nan), np.full(len(seasons), "", dtype=object)
         cdf = np.full((len(seasons), seasons.length), np.nan)
+        chill = chill_once(seasons, self.chill)
         for site, rows in _by_site(seasons):
             cell = self._cells.get(site, self._cells[None])[-1]
             for part in _chunks(rows):
-                day[part], reason[part] = self._days(seasons.take(part), cell)
+                day[part], reason[part] = self._days(self._units(seasons, part, chill), cell)
             spread = self.residuals_.get(site, self.residuals_[None]) if self.pooled is not True else None
             if spread is None or np.isfinite(spread).sum() < SPREAD:
                 spread = self.residuals_[None]
@@ -182,11 +184,13 @@ class GridPhenology:
         grid = self.axes_
         return Cell(float(grid.base[b]), tuple(float(x) for x in grid.outer[c]), float(grid.requirement[b, k]))
 
-    def _days(self, seasons: Seasons, cell: Cell, less: float = 1.0) -> tuple[Array, Array]:
+    def _units(self, seasons: Seasons, part: Array, chill: Array | None) -> DailyUnits:
+        return DailyUnits(seasons.take(part), self.chill, self.forcing, None if chill is None else chill[part])
+
+    def _days(self, units: DailyUnits, cell: Cell, less: float = 1.0) -> tuple[Array, Array]:
         """Days of bloom (n,) and reasons; `less` scales the chill requirement."""
-        units = DailyUnits(seasons, self.chill, self.forcing)
         chill, forcing = units.chill_at(cell.base), units.forcing_at(cell.base)
-        outer = np.tile(np.array(cell.outer) * less, (len(seasons), 1))
+        outer = np.tile(np.array(cell.outer) * less, (len(forcing), 1))
         day = first_day(progress(self.structure, chill, forcing, outer, self.settings), cell.requirement)
         gap = np.isnan(forcing).any(axis=1) | (np.isnan(chill).any(axis=1) if chill is not None else False)
         return day, np.where(np.isnan(day) & gap, MISSING, "").astype(object)
@@ -194,6 +198,7 @@ class GridPhenology:
     def _describe(
         self,
         seasons: Seasons,
+        chill: Array | None,
         fold: Array,
         total: Array,
         place: tuple[int, int, int],
@@ -206,12 +211,12 @@ class GridPhenology:
         for site, rows in _by_site(seasons):
             cells = self._cells.get(site, self._cells[None])
             for part in _chunks(rows):
-                some = seasons.take(part)
+                units = self._units(seasons, part, chill)
                 for f in np.unique(fold[part]):
                     here = fold[part] == f
-                    left[part[here]] = self._days(some.take(here), cells[f])[0]
+                    left[part[here]] = self._days(units, cells[f])[0][here]
                 if chilled:
-                    limited[part] = self._days(some, cells[-1], 0.9)[0] < self._days(some, cells[-1])[0]
+                    limited[part] = self._days(units, cells[-1], 0.9)[0] < self._days(units, cells[-1])[0]
         seen = seasons.observed
         error = np.where(seen, seasons.event - left, np.nan)
         self.residuals_: dict[str | None, Array] = {None: error}
