@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
+import pytest
 
+from ecotone.bench.phenology_peer import peer_row
 from ecotone.bench.phenology_speed import grid_rows, season_matrix, thermal_row, winters
+from ecotone.errors import MissingDependencyError
 
 
 def test_grid_race_checks_equality_and_counts():
@@ -34,3 +39,9 @@ def test_tables_to_arrays_and_fit():
     row = thermal_row(observations, temperature, "gdd", rounds=1)
     assert row["n"] == 6
     assert row["rmse"] < 10
+
+
+def test_a_python_without_the_peer_is_one_clear_line():
+    for python in ("/nowhere/python", sys.executable):
+        with pytest.raises(MissingDependencyError, match="cannot run pyPhenology"):
+            peer_row(python, "budburst", 0)
