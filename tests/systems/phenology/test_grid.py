@@ -86,6 +86,13 @@ def test_requirement_per_site_shares_the_rest():
     assert len({(p["base"], p["chill"]) for p in found}) == 1
     assert fit.surfaces_[None].loss == 0
     np.testing.assert_array_equal(fit.predict(seasons).day, seasons.event)
+    assert not any("requirement" in ends for ends in fit.at_bound_.values())
+    low = Axes.of(SMALL.base, SMALL.outer, np.arange(40, 90, 5.0))
+    assert model(pooled="requirement", grid=low).fit(seasons).at_bound_ == {
+        None: (),
+        "s0": ("requirement",),
+        "s2": ("requirement",),
+    }
     single = model(pooled=True).fit(seasons)
     assert single.surfaces_[None].loss > 5
     assert found[0]["requirement"] < found[1]["requirement"] < found[2]["requirement"]
@@ -208,3 +215,21 @@ def test_models_by_group_pool_within_the_group():
     assert set(answer.reason[seasons.site > 1]) == {NO_GROUP}
     with pytest.raises(UsageError, match="group column"):
         ByGroup(model, "varieti").fit(seasons)
+
+
+def test_requirement_per_site_equals_slow_search():
+    seasons = few_hours(9, sites=3, years=6, length=70)
+    small = Axes.of([0.0, 3], [0, 40, 80.0], np.arange(5, 100, 10.0))
+    fit = model(pooled="requirement", grid=small).fit(seasons)
+    c = exact(utah(seasons.hours))
+    losses = {}
+    for b, chill in product(small.base, small.outer[:, 0]):
+        g = exact(degree_days(seasons.hours, b))
+        day = np.stack([sequential(c, g, chill, need) for need in small.requirement[0]])
+        error = (np.where(np.isnan(day), seasons.length, day) - seasons.event) ** 2
+        losses[b, chill] = sum(error[:, seasons.site == s].sum(axis=1).min() for s in range(3))
+    assert fit.surfaces_[None].loss == pytest.approx(min(losses.values()) / 18)
+    found = fit.parameters("s1")
+    assert losses[found["base"], found["chill"]] == min(losses.values())
+    day = fit.predict(seasons).day
+    assert ((np.where(np.isnan(day), 70, day) - seasons.event) ** 2).sum() == min(losses.values())

@@ -34,6 +34,7 @@ class GridPhenology:
     Attributes (after `fit`):
         axes_: The grid.
         surfaces_: `Surface` per site id; the pooled one under None.
+        at_bound_: Names of parameters at an end of their axis, per site id and None.
         residuals_: Observed minus predicted days of seasons in years left out of the fit, per site id, all under None.
 
     Args:
@@ -214,6 +215,8 @@ class GridPhenology:
                 units = self._units(seasons, part, chill)
                 for f in np.unique(fold[part]):
                     here = fold[part] == f
+                    if site in self._cells and (fold[rows] != f).sum() < 2:
+                        continue  # nothing is left that the site's own parameters could come from
                     left[part[here]] = self._days(units, cells[f])[0][here]
                 if chilled:
                     limited[part] = self._days(units, cells[-1], 0.9)[0] < self._days(units, cells[-1])[0]
@@ -241,6 +244,12 @@ class GridPhenology:
                 self.residuals_[site] = error[rows]
             if site in places:
                 add(site, rows, *places[site], None)
+        self.at_bound_ = {key: found.at_bound for key, found in self.surfaces_.items()}
+        if self.pooled == "requirement":
+            for key, cells in self._cells.items():
+                ends = self.axes_.requirement[self.axes_.base == cells[-1].base][0][[0, -1]]
+                if cells[-1].requirement in ends:
+                    self.at_bound_[key] = (*self.at_bound_.get(key, ()), "requirement")
 
     def _fitted(self) -> None:
         if not hasattr(self, "_cells"):
