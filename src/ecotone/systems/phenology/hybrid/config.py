@@ -30,15 +30,15 @@ class HybridConfig(Options):
 
     Attributes:
         preset: ecotone is our recipe, paper the published one; options given beside it win.
-        network: hourly is one response to the temperature of an hour, averaged over the day; day is the published network of all 24
-            hours together, which has no response curve of its own.
-        response: Shape of the hourly response; free, unimodal (rises, then falls) or monotone (never more chill in a warmer hour).
+        network: hourly is one response to the temperature of an hour, averaged over the day; day is the published network of
+            all 24 hours together, which has no response curve of its own.
+        response: Shape of the hourly response; free, unimodal (rises, then falls) or monotone (a warmer hour never adds more).
         start: What the network resembles before training; random, or utah for the positive part of the Utah model.
         scalars: Who has chill and forcing requirements of its own; site, group (variety, species, country) or global.
         base: Who has a base temperature of forcing of its own; site, group or global.
         shrinkage: How strongly sites are drawn to their group, 1 for the recipe, 0 for each by itself.
-        drift: Allow each site a slow linear drift of its forcing requirement over the years, for trees that age and stations whose
-            surroundings change; drawn to none.
+        drift: Allow each site a slow linear drift of its forcing requirement over the years, for trees that age and stations
+            whose surroundings change; drawn to none.
         width: Neurons of a hidden layer.
         smoothness: Weight on the curvature of the hourly response.
         outliers: Share of records that may lie anywhere in the season.

@@ -128,11 +128,8 @@ class Features:
 
 def complete(seasons: Seasons) -> Array:
     """(N,) whether every day has a minimum and a maximum."""
-    return (
-        np.isfinite(seasons.daily[..., :2]).all(axis=(1, 2))
-        if seasons.hours is None
-        else np.isfinite(seasons.hours).all(axis=(1, 2))
-    )
+    values = seasons.daily[..., :2] if seasons.hours is None else seasons.hours
+    return np.isfinite(values).reshape(len(seasons), -1).all(axis=1)
 
 
 def features(seasons: Seasons, places: Places, *, whole_days: bool = False, days: int | None = None) -> Features:

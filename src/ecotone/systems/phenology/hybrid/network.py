@@ -1,7 +1,7 @@
 """The learned chill response of an hour: a small network of its temperature, in three shapes, for many members at once.
 
 A response is only known up to its scale (a larger one with a larger requirement is the same model), so it is divided by its
-maximum over the knots: one hour at the best temperature all day long is one chill day. Letters: M members, K temperatures, D width.
+maximum over the knots: one day at the best temperature is one chill day. Letters: M members, K temperatures, D width.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,8 +51,18 @@ class Posterior:
 
     def spread(self, of: Callable[[Parameters], Tensor]) -> Tensor:
         """Standard deviations of what a function computes from parameters of one member, (1, V) -> (V,)."""
-        j = torch.func.jacfwd(lambda v: of(unpack(v, self.names, self.shapes))[0])(self.mean).to(torch.float64)
+        j = derivatives(lambda v: of(unpack(v, self.names, self.shapes))[0], self.mean)
         return ((j @ self.covariance) * j).sum(-1).clamp(min=0).sqrt().to(torch.float32)
+
+
+def derivatives(of: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    """(..., D) float64 derivatives of a function of a (D,) vector, some directions at a time."""
+
+    def along(direction: Tensor) -> Tensor:
+        return torch.func.jvp(of, (at,), (direction,))[1]
+
+    parts = [torch.func.vmap(along)(some) for some in torch.eye(len(at), dtype=at.dtype).split(CHUNK)]
+    return torch.cat(parts).movedim(0, -1).to(torch.float64)
 
 
 def unpack(vector: Tensor, names: tuple[str, ...], shapes: tuple[tuple[int, ...], ...]) -> Parameters:
@@ -90,7 +101,7 @@ def posterior(core: Core, p: Parameters, member: int, f: Features, weight: Tenso
             return torch.stack([z[0], z_before[0]])
 
         z = both(mean)
-        j = torch.func.jacfwd(both, chunk_size=CHUNK)(mean).to(torch.float64)  # (2, n, D)
+        j = derivatives(both, mean)  # (2, n, D)
         curve = curvature(z, part, outliers) * weight[rows].to(torch.float64)  # (2, 2, n)
         for a in range(2):
             for b in range(2):
@@ -99,7 +110,7 @@ def posterior(core: Core, p: Parameters, member: int, f: Features, weight: Tenso
     def deviations(v: Tensor) -> Tensor:
         return torch.cat([r[0] for r in core.residuals(unpack(v, names, shapes))])
 
-    j = torch.func.jacfwd(deviations, chunk_size=CHUNK)(mean).to(torch.float64)
+    j = derivatives(deviations, mean)
     prior = j.T @ j
     ridge = 1e-6 * torch.eye(size, dtype=torch.float64)  # directions that neither data nor priors know
     return Posterior(names, shapes, mean, torch.linalg.inv(precision + prior + ridge), prior)
@@ -133,5 +144,5 @@ def curvature(z: Tensor, f: Features, outliers: float) -> Tensor:
 
 def take(f: Features, rows: Tensor) -> Features:
     """Some seasons."""
-    parts = {field.name: getattr(f, field.name) for field in fields_of(f)}
+    parts: dict[str, Any] = {field.name: getattr(f, field.name) for field in fields_of(f)}
     return Features(**{k: None if v is None else v[rows] for k, v in parts.items()})
