@@ -162,34 +162,6 @@ def year_folds(year: Array, *, folds: int = 5, seed: int = 0) -> Array:
     return (chance % max(1, min(folds, len(years))))[place]
 
 
-def same_weather(station: Array, year: Array, daily: Array, *, within: float = 0.35, least: int = 2) -> Array:
-    """(N,) station names, those with the same weather under one name.
-
-    Two archives of one station have other names and the same temperatures; held out apart, one would give the other away.
-
-    Args:
-        station: (N,) names.
-        year: (N,) bloom years.
-        daily: (N, S) daily mean temperature, degC.
-        within: Largest median absolute difference on common days that counts as the same, degC.
-        least: Common years needed to judge.
-    """
-    labels = np.asarray(station).astype(str)
-    names = np.unique(labels)
-    first = {name: {} for name in names}
-    for i, (name, when) in enumerate(zip(labels, year, strict=True)):
-        first[name].setdefault(int(when), i)
-    parent = {name: name for name in names}
-    for k, a in enumerate(names):
-        for b in names[k + 1 :]:
-            common = sorted(first[a].keys() & first[b].keys())
-            if len(common) >= least:
-                apart = np.abs(daily[[first[a][y] for y in common]] - daily[[first[b][y] for y in common]])
-                if np.isfinite(apart).any() and np.nanmedian(apart) < within:
-                    parent = {n: parent[a] if p == parent[b] else p for n, p in parent.items()}
-    return np.array([parent[name] for name in labels], dtype=object)
-
-
 def _check(many: int, share: float, what: str) -> None:
     if not 0 < share < 1:
         raise UsageError("US104", "share", f"{share} of the {what}", "give a share between 0 and 1")

@@ -20,6 +20,7 @@ from ecotone.systems.phenology.baselines.ladder import Ladder, levels_of, places
 Array = np.ndarray
 ALPHAS = tuple(np.geomspace(0.3, 3000, 9))
 LARGE = 1500  # seasons above which fewer penalties are tried
+PLACES = 12  # sites from which on place may be a predictor: a line through fewer says nothing of another country
 PATTERNS = 3  # principal patterns of the weeks that get slopes per site
 
 
@@ -66,7 +67,10 @@ class RidgeStage:
         place = np.unique(groups, return_inverse=True)[1]
         best = (np.inf,)
         many = len(y) > LARGE
-        sites, slopes, where = ((0.0,), (0.0,), (0.0, 1.0)) if self.new else ((3.0, 10.0), (0.0, 0.3, 1.0), (0.0,))
+        enough = len(np.unique(seasons.site)) >= PLACES
+        sites, slopes, where = (3.0, 10.0), (0.0, 0.3, 1.0), (0.0,)
+        if self.new:
+            sites, slopes, where = (0.0,), (0.0,), (0.0, 1.0) if enough else (0.0,)
         if many and not self.new:
             sites, slopes = (10.0,), (0.0, 1.0)
         for weights in product(sites, slopes, where):
@@ -151,6 +155,7 @@ class BoostingStage:
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         self._level = levels_of(seasons, y)
+        self._places = len(np.unique(seasons.site)) >= PLACES
         self._model = HistGradientBoostingRegressor(
             learning_rate=0.06, max_iter=120, max_leaf_nodes=6, min_samples_leaf=8, l2_regularization=1.0
         )
@@ -163,7 +168,9 @@ class BoostingStage:
         return base + self._model.predict(self._columns(x, seasons))
 
     def _columns(self, x: Array, seasons: Seasons) -> Array:
-        beside = places(seasons) if self.new else self._level[seasons.site][:, None]
+        beside = self._level[seasons.site][:, None]
+        if self.new:
+            beside = places(seasons) if self._places else np.empty((len(x), 0))
         months = x[:, : x.shape[1] // 4 * 4].reshape(len(x), -1, 4).mean(axis=2)  # trees sum weeks poorly by themselves
         return np.concatenate([x, months, beside], axis=1)
 
