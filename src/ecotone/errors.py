@@ -71,6 +71,7 @@ CODES: dict[str, str] = {
     "PH651": "no season with a known day of bloom to learn from",
     "PH652": "no season can be scored",
     "PH653": "too few years to look for breaks",
+    "PH651": "a table of temperatures cannot be read as days or hours of one station",
     # optional dependency: exit status 4
     "MD101": "an optional dependency is not installed",
     # integrity: exit status 5
