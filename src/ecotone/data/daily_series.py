@@ -7,7 +7,7 @@ all stations together, V variables, N seasons, S days of a season.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -33,8 +33,7 @@ class DailySeries:
         quality: (D,) positions in `quality_names`, -1 where not said.
         quality_names: Words of the table, best first.
         hours: (D, 24) float32 hourly temperatures, or None.
-        notes: What was noticed while reading, in words.
-        source: "daily", "hourly" or "daily mean".
+        source: "daily", "hourly", "monthly" or "daily mean".
     """
 
     stations: pd.DataFrame
@@ -44,9 +43,7 @@ class DailySeries:
     quality: Array
     quality_names: tuple[str, ...] = ()
     hours: Array | None = None
-    notes: tuple[str, ...] = ()
     source: str = "daily"
-    issues: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def last(self) -> Array:

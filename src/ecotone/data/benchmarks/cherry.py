@@ -15,10 +15,14 @@ import pandas as pd
 
 from ecotone.data.daily_series import DailySeries, Filled, from_rows
 from ecotone.data.seasons import Calendar, Seasons, Status
-from ecotone.errors import InputError
+from ecotone.data.seasons_build import build_seasons
+from ecotone.errors import InputError, UsageError, suggest
 
 Array = np.ndarray
 SEASONS, BLOOM, TEMPERATURE, STATIONS = "usable_seasons.csv", "bloom.csv", "temperature_daily.csv.gz", "stations.csv"
+MONTHLY = "japan_monthly.csv"
+EVENTS = ("full_bloom", "first_flower")
+SOUTH_ISLANDS = ("Iriomotejima", "Ishigakijima", "Kumejima", "Miyakojima", "Nago", "Naha", "Naze", "Yonagunijima")
 _SOURCE = "see `ecotone data get cherry`"
 _SAME_PLACE_KM = 2.0
 
@@ -73,6 +77,43 @@ def read_series(folder: str | Path, stations: Sequence[str] | Array | None = Non
     days = table["date"].to_numpy().astype("datetime64[D]")
     quality = table["quality"].to_numpy(dtype=object)
     return from_rows(codes, np.asarray(names), days, values, quality, stations=where)
+
+
+def read_monthly(
+    folder: str | Path, event: str = "full_bloom", least_seasons: int = 1, *, calendar: Calendar | None = None
+) -> Seasons:
+    """A hundred Japanese stations with monthly mean temperatures, October to June, and days drawn through them.
+
+    Daily values keep every monthly mean, but hold no weather of single days, so results are labelled `source="monthly"`.
+
+    Args:
+        folder: Where japan_monthly.csv lies.
+        event: "full_bloom" or "first_flower".
+        least_seasons: Stations with fewer records of the event are left out.
+        calendar: When a season begins; 1 October by default.
+
+    Returns:
+        Seasons whose sites are station names; `group` is "south islands" for the stations of Amami and Okinawa, where
+        another cherry is observed that blooms in January, and "cherry" for the others.
+
+    Raises:
+        UsageError: US101 for another event.
+        InputError: IO101 the file is missing, OC201 a column is missing, PH616 when no season is left.
+    """
+    from ecotone.data.temperature_tables import temperature_table
+
+    if event not in EVENTS:
+        raise UsageError("US101", event, "no such event", suggest(event, EVENTS))
+    path = Path(folder) / MONTHLY
+    table = _csv(path, ("station_name", "lat", "lon", "year", f"{event}_doy", "t_oct_prev", "t_jun"))
+    months = [name for name in table.columns if name.startswith("t_")]
+    plain = table[["station_name", "lat", "lon", "year", *months]]
+    series, _ = temperature_table(plain, where=str(path), columns={"station": "station_name"})
+    bloom = table[["station_name", "lat", "lon", "year"]].rename(columns={"station_name": "site_id"})
+    bloom = bloom.assign(doy=table[f"{event}_doy"], group="cherry", country="Japan").dropna(subset=["doy"])
+    bloom["group"] = np.where(bloom["site_id"].isin(SOUTH_ISLANDS), "south islands", "cherry")
+    bloom = bloom[bloom.groupby("site_id")["year"].transform("size") >= least_seasons]
+    return build_seasons(bloom, series, calendar, bloom_options={"where": str(path)})[0]
 
 
 def _seasons(table: pd.DataFrame, series: DailySeries, sites: pd.DataFrame, calendar: Calendar) -> Seasons:
