@@ -181,12 +181,12 @@ def evaluate(
         resamples: B of the intervals of mae, rmse, bias, coverage and crps; other metrics have none.
 
     Raises:
-        InputError: PH652 when no season has both an answer and a known bloom.
+        InputError: PH656 when no season has both an answer and a known bloom.
     """
     values = season_scores(predicted, seasons)
     if not np.isfinite(values["error"]).any():
         what = "no season has both an answer and a known day of bloom"
-        raise InputError("PH652", "evaluate", what, "give seasons with bloom days that the model can answer")
+        raise InputError("PH656", "evaluate", what, "give seasons with bloom days that the model can answer")
     unit = station_years(stations_of(seasons) if station is None else station, seasons.year)
     all_of = metrics(values, seasons)
     n = int(all_of.pop("n"))

@@ -66,11 +66,11 @@ class LstmPhenology:
         """Learns from the seasons with a known or censored bloom.
 
         Raises:
-            InputError: PH651 when there are none.
+            InputError: PH655 when there are none.
         """
         train = seasons.take(np.flatnonzero((seasons.status != Status.UNKNOWN) & np.isfinite(seasons.event)))
         if not train.observed.any():
-            raise InputError("PH651", "seasons", "none has a known day of bloom", "give observed seasons to learn from")
+            raise InputError("PH655", "seasons", "none has a known day of bloom", "give observed seasons to learn from")
         raw = self._raw(train)
         self._mean, self._scale = float(np.nanmean(raw)), float(np.nanstd(raw)) or 1.0
         self._site = np.full(len(train.sites), 0)  # 0: no training seasons

@@ -38,11 +38,11 @@ class DayModel:
         """Learns from the seasons with a known day of bloom.
 
         Raises:
-            InputError: PH651 when there are none.
+            InputError: PH655 when there are none.
         """
         train = seasons.take(np.flatnonzero(seasons.observed & np.isfinite(seasons.event)))
         if not len(train):
-            raise InputError("PH651", "seasons", "none has a known day of bloom", "give observed seasons to learn from")
+            raise InputError("PH655", "seasons", "none has a known day of bloom", "give observed seasons to learn from")
         self._train = train
         self._learn(train)
         self._years = self._year_residuals()
