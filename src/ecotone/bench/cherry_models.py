@@ -49,12 +49,27 @@ class ModelEntry:
         return getattr(import_module(_HOME + module), name)(**self.options, **extra)
 
 
+def _grid(structure: str, chill: str | None = None, pooled: bool | str = False) -> ModelEntry:
+    options = {"structure": structure, "chill": chill, "pooled": pooled}
+    return ModelEntry("biophysical", "grid:GridPhenology", options)
+
+
 MODELS: dict[str, ModelEntry] = {
     "site_mean": ModelEntry("plain", "baselines.simple:SiteMean"),
     "site_trend": ModelEntry("plain", "baselines.simple:SiteTrend"),
     "spring": ModelEntry("learned", "baselines.spring:SpringRegression"),
     "ridge": ModelEntry("learned", "baselines.weekly:WeeklyRidge"),
     "boosting": ModelEntry("learned", "baselines.weekly:WeeklyBoosting"),
+    "thermal_time": _grid("thermal time"),
+    "thermal_time_pooled": _grid("thermal time", pooled=True),
+    "thermal_time_requirement": _grid("thermal time", pooled="requirement"),
+    "utah_gdd": _grid("sequential", "utah"),
+    "utah_gdd_pooled": _grid("sequential", "utah", pooled=True),
+    "utah_gdd_requirement": _grid("sequential", "utah", pooled="requirement"),
+    "chill_hours_gdd": _grid("sequential", "chill_hours"),
+    "chill_hours_gdd_pooled": _grid("sequential", "chill_hours", pooled=True),
+    "chill_days_gdd": _grid("sequential", "chill_days"),
+    "chill_days_gdd_pooled": _grid("sequential", "chill_days", pooled=True),
     "lstm": ModelEntry("learned", "lstm:LstmPhenology", seeded=True, members=True),
 }
 

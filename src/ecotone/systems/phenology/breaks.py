@@ -4,7 +4,7 @@ A record is compared with something that shares its weather but not its keeper: 
 neighbours, or a model's answers. The residuals are cut into pieces of constant mean by exact dynamic programming (the
 penalty per cut is that of BIC), and the whole gain over no cut is compared with that of the same residuals in shuffled
 order, so that a clean record is suspected with the stated probability whatever the shape of its noise. The same is done
-with absolute deviations for changes of scatter (Levene's idea). Each test has half of the error probability.
+with the variance around the pieces for changes of scatter. Each of the two tests has half of the error probability.
 
 Letters: n years of a site, K cuts, B permutations.
 """
@@ -120,41 +120,51 @@ def find_breaks(
     ]
     pieces = _bounds([int(np.searchsorted(year, b.year)) for b in found], len(year))
     middle = np.concatenate([np.full(b - a, np.median(residual[a:b])) for a, b in pieces])
-    deviation = np.abs(residual - middle)
-    p_scatter, cuts = _test(np.sqrt(deviation), permutations, rng)  # the root tames the long tail of absolute values
+    deviation = residual - middle
+    p_scatter, cuts = _test(deviation, permutations, rng, "scatter")
     for a, c, b in _neighbours(cuts if p_scatter <= alpha / 2 else (), len(year)):
-        ratio = float(np.std(residual[c:b] - middle[c:b]) / max(np.std(residual[a:c] - middle[a:c]), 1e-9))
-        found.append(Break(int(year[c]), "scatter", ratio, _local(np.sqrt(deviation)[a:b], c - a, rng)))
+        ratio = float(np.sqrt(np.mean(deviation[c:b] ** 2) / max(np.mean(deviation[a:c] ** 2), 1e-12)))
+        found.append(Break(int(year[c]), "scatter", ratio, _local(deviation[a:b], c - a, rng, "scatter")))
     far = _outlying(residual, sorted({int(np.searchsorted(year, b.year)) for b in found}))
     return Record(site, year, residual, p_level, p_scatter, tuple(found), tuple(int(y) for y in year[far]))
 
 
-def cut_points(x: Array, *, most: int = MOST, shortest: int = SHORTEST) -> tuple[Array, Array]:
-    """Best places of 0..K cuts of a series into pieces of constant mean, by exact dynamic programming.
+def cut_points(
+    x: Array, kind: str = "level", *, most: int = MOST, shortest: int = SHORTEST
+) -> tuple[Array, Array]:
+    """Best places of 0..K cuts of a series into pieces of constant mean or scatter, by exact dynamic programming.
 
     Args:
         x: (..., n) series; leading axes are separate series cut at once.
+        kind: "level": the cost of a piece is its sum of squares around its mean. "scatter": its length times the log of
+            its mean square, twice the negative log-likelihood of noise around zero.
         most: K.
         shortest: Length of a piece.
 
     Returns:
-        (..., K + 1) smallest residual sums of squares with 0..K cuts (inf where they do not fit), and (..., K + 1, K)
-        first positions after each cut, ascending, -1 where unused.
+        (..., K + 1) smallest costs with 0..K cuts (inf where they do not fit), and (..., K + 1, K) first positions after each cut, ascending, -1 where unused.
     """
     x = np.asarray(x, dtype=float)
     n, lead = x.shape[-1], x.shape[:-1]
-    flat = (x - x.mean(axis=-1, keepdims=True)).reshape(-1, n)
+    flat = (x - x.mean(axis=-1, keepdims=True) if kind == "level" else x).reshape(-1, n)
     m = len(flat)
     one, two = (np.concatenate([np.zeros((m, 1)), np.cumsum(v, axis=1)], axis=1) for v in (flat, flat**2))
     best = np.full((most + 1, m, n + 1), np.inf)
     back = np.full((most + 1, m, n + 1), -1)
     ends = np.arange(shortest, n + 1)
-    best[0][:, ends] = two[:, ends] - one[:, ends] ** 2 / ends
+
+    def cost(start: Array | int, end: Array | int) -> Array:
+        long = np.asarray(end) - np.asarray(start)
+        squares = two[:, end] - two[:, start]
+        if kind == "scatter":
+            return long * np.log(np.maximum(squares / long, 1e-6))
+        return squares - (one[:, end] - one[:, start]) ** 2 / long
+
+    best[0][:, ends] = cost(np.zeros_like(ends), ends)
     for k in range(1, most + 1):
         for end in range((k + 1) * shortest, n + 1):
             starts = np.arange(k * shortest, end - shortest + 1)
-            part = two[:, end, None] - two[:, starts] - (one[:, end, None] - one[:, starts]) ** 2 / (end - starts)
-            total = best[k - 1][:, starts] + part
+            total = best[k - 1][:, starts] + cost(starts, np.full_like(starts, end))
             pick = total.argmin(axis=1)
             best[k, :, end], back[k, :, end] = total[np.arange(m), pick], starts[pick]
     cuts = np.full((m, most + 1, most), -1)
@@ -166,36 +176,42 @@ def cut_points(x: Array, *, most: int = MOST, shortest: int = SHORTEST) -> tuple
     return best[:, :, n].T.reshape(*lead, most + 1), cuts.reshape(*lead, most + 1, most)
 
 
-def gain(squares: Array, n: int) -> tuple[Array, Array]:
+def gain(costs: Array, n: int, kind: str = "level") -> tuple[Array, Array]:
     """(...,) BIC gain of the best number of cuts over none, and that number (at least one, for the test).
 
     Args:
-        squares: (..., K + 1) from `cut_points`.
+        costs: (..., K + 1) from `cut_points`.
         n: Length of the series.
+        kind: As for `cut_points`.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        each = n * (np.log(np.maximum(squares[..., :1], 1e-12)) - np.log(np.maximum(squares[..., 1:], 1e-12)))
-    each = each - 2 * np.log(n) * np.arange(1, squares.shape[-1])  # a cut costs its place and a mean
-    each = np.where(np.isfinite(squares[..., 1:]), each, -np.inf)
+        score = costs if kind == "scatter" else n * np.log(np.maximum(costs, 1e-12))
+        each = score[..., :1] - score[..., 1:]
+    each = each - 2 * np.log(n) * np.arange(1, costs.shape[-1])  # a cut costs its place and a parameter
+    each = np.where(np.isfinite(costs[..., 1:]), each, -np.inf)
     return each.max(axis=-1), each.argmax(axis=-1) + 1
 
 
-def _test(x: Array, permutations: int, rng: np.random.Generator) -> tuple[float, tuple[int, ...]]:
+def _test(x: Array, permutations: int, rng: np.random.Generator, kind: str = "level") -> tuple[float, tuple[int, ...]]:
     """p-value of any cut, and the best cuts."""
-    squares, cuts = cut_points(x)
-    own, many = gain(squares, len(x))
+    costs, cuts = cut_points(x, kind)
+    own, many = gain(costs, len(x), kind)
     shuffled = rng.permuted(np.tile(x, (permutations, 1)), axis=1)
-    null, _ = gain(cut_points(shuffled)[0], len(x))
+    null, _ = gain(cut_points(shuffled, kind)[0], len(x), kind)
     p = (1 + int((null >= own - 1e-9).sum())) / (permutations + 1)
     return p, tuple(int(c) for c in cuts[int(many)] if c >= 0)
 
 
-def _local(x: Array, cut: int, rng: np.random.Generator, permutations: int = 499) -> float:
+def _local(x: Array, cut: int, rng: np.random.Generator, kind: str = "level", permutations: int = 499) -> float:
     """p-value of a single cut within its two pieces, allowing for the choice of its place."""
-    squares, _ = cut_points(x, most=1)
-    own = float(((x[:cut] - x[:cut].mean()) ** 2).sum() + ((x[cut:] - x[cut:].mean()) ** 2).sum())
-    null = cut_points(rng.permuted(np.tile(x, (permutations, 1)), axis=1), most=1)[0][:, 1]
-    return (1 + int((null <= max(own, float(squares[1])) + 1e-9).sum())) / (permutations + 1)
+    x = x - x.mean() if kind == "level" else x
+    halves = x[:cut], x[cut:]
+    if kind == "level":
+        own = float(sum(((h - h.mean()) ** 2).sum() for h in halves))
+    else:
+        own = float(sum(len(h) * np.log(max(np.mean(h**2), 1e-6)) for h in halves))
+    null = cut_points(rng.permuted(np.tile(x, (permutations, 1)), axis=1), kind, most=1)[0][:, 1]
+    return (1 + int((null <= own + 1e-9).sum())) / (permutations + 1)
 
 
 def _bounds(cuts: list[int], n: int) -> list[tuple[int, int]]:
@@ -246,17 +262,28 @@ def against_temperature(seasons: Seasons, *, window: int = 60) -> Array:
     return out
 
 
-def against_neighbours(seasons: Seasons, *, least: int = 2) -> Array:
-    """(N,) departures from the median of the other sites' departures in the same year; NaN with fewer than `least` others.
+def against_neighbours(seasons: Seasons, *, within: float = 150.0, least: int = 1) -> Array:
+    """(N,) departures from the median of the neighbours' departures in the same year; NaN with fewer than `least` of them.
 
-    Each site is first centred on its median, so that late sites count as well as early ones.
+    Each site is first centred on its median, so that late sites count as well as early ones. With one or two neighbours
+    a break of theirs shows as well, with the other sign: compare the records of all of them.
+
+    Args:
+        seasons: The seasons.
+        within: Distance of a neighbour, km.
+        least: How many are needed.
     """
+    from ecotone.data.places import distance_km
+
+    lat, lon = (seasons.sites[k].to_numpy(dtype=float) for k in ("latitude", "longitude"))
+    near = distance_km(lat[:, None], lon[:, None], lat, lon) <= within
+    np.fill_diagonal(near, False)
     centred = np.full(len(seasons), np.nan)
     for _, rows in _by_site(seasons):
         centred[rows] = seasons.event[rows] - np.median(seasons.event[rows])
     out = np.full(len(seasons), np.nan)
     for i in np.flatnonzero(np.isfinite(centred)):
-        others = (seasons.year == seasons.year[i]) & (seasons.site != seasons.site[i]) & np.isfinite(centred)
+        others = (seasons.year == seasons.year[i]) & near[seasons.site[i]][seasons.site] & np.isfinite(centred)
         if others.sum() >= least:
             out[i] = centred[i] - np.median(centred[others])
     return out

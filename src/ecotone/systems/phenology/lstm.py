@@ -1,7 +1,8 @@
 """Baseline: a long short-term memory network on the temperatures of a season, answering with a hazard per day.
 
-As in the published comparison (two layers of 128, 24 hourly inputs per day, a sigmoid per day), with three differences that
-make it a stronger rival on few seasons: the day's output is the probability of blooming today if not yet (so that the
+As in the published comparison (two layers, a sigmoid per day), with differences that make it a stronger rival on few
+seasons: two layers of 32 on daily minimum, maximum and mean err less than 128 on 24 hourly inputs (`hidden=128,
+inputs="hourly"`) and take a quarter of the time; the day's output is the probability of blooming today if not yet (so that the
 answer is a distribution and censored seasons count), the site enters as a learned vector that is zero for a site without
 training seasons, and training stops on whole held-out years. The network runs forward in time only: the probability of
 bloom by a day rests on weather up to that day.
@@ -47,11 +48,11 @@ class LstmPhenology:
 
     members: int = 3
     seed: int = 0
-    inputs: Literal["hourly", "daily"] = "hourly"
-    hidden: int = 128
+    inputs: Literal["hourly", "daily"] = "daily"
+    hidden: int = 32
     epochs: int = 60
     patience: int = 10
-    rate: float = 4e-3
+    rate: float = 3e-3
     batch: int = 32
     site_width: int = 4
     validation: float = 0.2

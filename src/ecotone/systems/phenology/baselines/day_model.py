@@ -31,7 +31,7 @@ class DayModel:
 
     folds: int = 5
     _train: Seasons
-    _years: Array
+    _years: Array | None
     _sites: Array | None
 
     def fit(self, seasons: Seasons) -> Self:
@@ -45,21 +45,24 @@ class DayModel:
             raise InputError("PH655", "seasons", "none has a known day of bloom", "give observed seasons to learn from")
         self._train = train
         self._learn(train)
-        self._years = self._year_residuals()
-        self._sites = None
+        self._years = self._sites = None  # residuals are computed when first asked for
         return self
 
     def predict(self, seasons: Seasons) -> BloomDays:
         """Answers for every season; known and new sites have their own spread."""
         day = self._day(seasons)
         new = ~np.isin(seasons.site, self._train.site)
-        cdf = BloomDays.from_day(day, self._years, seasons.length)
-        if not new.any():
-            return cdf
-        if self._sites is None:
-            self._sites = self._site_residuals()
-        other = BloomDays.from_day(day, self._sites, seasons.length)
-        return BloomDays(np.where(new[:, None], other.cdf, cdf.cdf), day, cdf.reason)
+        answers = BloomDays.from_day(day, np.zeros(1), seasons.length)
+        cdf = answers.cdf
+        if not new.all():
+            self._years = self._year_residuals() if self._years is None else self._years
+            cdf = BloomDays.from_day(day, self._years, seasons.length).cdf
+        if new.any():
+            self._sites = self._site_residuals() if self._sites is None else self._sites
+            other = BloomDays.from_day(day[new], self._sites, seasons.length)
+            cdf = cdf.copy()
+            cdf[new] = other.cdf
+        return BloomDays(cdf, day, answers.reason)
 
     def _year_residuals(self) -> Array:
         """(N,) observed - predicted for years held out."""

@@ -16,10 +16,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ecotone.data.seasons import TMEAN, Seasons
+from ecotone.data.seasons import TMAX, TMEAN, Seasons
 from ecotone.systems.phenology.baselines.day_model import DayModel, countries_of, site_levels
 
 Array = np.ndarray
+WARM = 5.0  # degC
 
 
 class Stage(Protocol):
@@ -49,19 +50,20 @@ class Ladder(DayModel):
 
     def _learn(self, train: Seasons) -> None:
         self._kept = train
-        self._known_rungs, self._known_held = self._rungs(train, train.year, new=False)
-        self._new_rungs: list[tuple[int, Any]] | None = None
+        self._made: dict[bool, tuple[list[tuple[int, Any]], Array]] = {}
 
     def _year_residuals(self) -> Array:
-        return self._kept.event - self._known_held
+        return self._kept.event - self._ladder(new=False)[1]
 
     def _site_residuals(self) -> Array:
-        self._need_new()
-        return self._kept.event - self._new_held
+        return self._kept.event - self._ladder(new=True)[1]
 
-    def _need_new(self) -> None:
-        if self._new_rungs is None:
-            self._new_rungs, self._new_held = self._rungs(self._kept, self._kept.site, new=True)
+    def _ladder(self, *, new: bool) -> tuple[list[tuple[int, Any]], Array]:
+        """The ladder for known or new sites, fitted when first asked for."""
+        if new not in self._made:
+            groups = self._kept.site if new else self._kept.year
+            self._made[new] = self._rungs(self._kept, groups, new=new)
+        return self._made[new]
 
     def _rungs(self, train: Seasons, groups: Array, *, new: bool) -> tuple[list[tuple[int, Any]], Array]:
         """(cut-off, fitted stage) up to the last that enough seasons reach; (N,) rolling answers with groups held out."""
@@ -74,7 +76,7 @@ class Ladder(DayModel):
                 break
             stage = self.stage(new)
             some = train.take(active)
-            held = stage.fit(week_means(some, cut, self.weeks), some.event, some, groups[active])
+            held = stage.fit(weekly_columns(some, cut, self.weeks), some.event, some, groups[active])
             rungs.append((cut, stage))
             answer[active] = np.maximum(held, cut)
             active = active[answer[active] >= cut + self.step]
@@ -83,11 +85,10 @@ class Ladder(DayModel):
     def _day(self, seasons: Seasons) -> Array:
         known = np.isin(seasons.site, self._kept.site)
         day = np.full(len(seasons), np.nan)
-        if known.any():
-            day[known] = self._roll(self._known_rungs, seasons.take(np.flatnonzero(known)))
-        if not known.all():
-            self._need_new()
-            day[~known] = self._roll(self._new_rungs or [], seasons.take(np.flatnonzero(~known)))
+        for new in (False, True):
+            rows = np.flatnonzero(known != new)
+            if len(rows):
+                day[rows] = self._roll(self._ladder(new=new)[0], seasons.take(rows))
         return day
 
     def _roll(self, rungs: list[tuple[int, Any]], seasons: Seasons) -> Array:
@@ -97,16 +98,26 @@ class Ladder(DayModel):
             if not len(on):
                 break
             some = seasons.take(on)
-            day[on] = np.maximum(stage.day(week_means(some, cut, self.weeks), some), cut)
+            day[on] = np.maximum(stage.day(weekly_columns(some, cut, self.weeks), some), cut)
             on = on[day[on] >= cut + self.step]
         return day
 
 
-def week_means(seasons: Seasons, cut: int, weeks: int) -> Array:
-    """(N, W) mean temperatures of the weeks before day `cut`, the last one first, degC; NaN where a week has no day."""
+def weekly_columns(seasons: Seasons, cut: int, weeks: int) -> Array:
+    """(N, 3 W) of the weeks before day `cut`: mean temperature, and means of daily mean and maximum above 5 degC.
+
+    The warm parts let a linear model count warmth as degree days do, which mean temperature alone does not.
+    """
+    mean, top = (seasons.daily[..., k].astype(np.float64) for k in (TMEAN, TMAX))
+    top = np.where(np.isfinite(top), top, mean)
+    parts = (mean, np.maximum(mean - WARM, 0), np.maximum(top - WARM, 0))
+    return np.concatenate([week_means(part, cut, weeks) for part in parts], axis=1)
+
+
+def week_means(daily: Array, cut: int, weeks: int) -> Array:
+    """(N, W) means of daily values (N, S) over the weeks before day `cut`, the last first; NaN for a week without days."""
     many = max(1, min(weeks, cut // 7))
-    daily = seasons.daily[:, cut - 7 * many : cut, TMEAN].astype(np.float64) if cut >= 7 else np.empty((len(seasons), 0))
-    blocks = daily.reshape(len(seasons), many, -1)
+    blocks = daily[:, cut - 7 * many : cut].reshape(len(daily), many, 7)
     count = np.isfinite(blocks).sum(axis=2)
     mean = np.nansum(blocks, axis=2) / np.maximum(count, 1)
     return np.where(count > 0, mean, np.nan)[:, ::-1]

@@ -1,11 +1,12 @@
-"""Baselines on weekly mean temperatures: ridge regression and gradient boosting, as rolling answers (see `ladder`).
+"""Baselines on weekly temperatures: ridge regression and gradient boosting, as rolling answers (see `ladder`).
 
-The ridge pools over sites: site effects and site-specific slopes on the main patterns of the weeks are penalised beside
+The ridge may also use the warm parts of the weeks, which make it count degree days, where held-out years gain from them.
+It pools over sites: site effects and site-specific slopes on the main patterns of the weeks are penalised beside
 the common slopes, by amounts chosen on held-out years; that is a mixed model, with few seasons a site leans on the others.
 Boosting learns the departure from a site's shrunken mean day. For new sites both are fitted without site terms, with place
 as a predictor where held-out sites gain from it.
 
-Letters: N seasons, W weeks, G sites, P columns.
+Letters: N seasons, W columns of weeks, G sites, P columns.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PATTERNS = 3  # principal patterns of the weeks that get slopes per site
 
 
 class WeeklyRidge(Ladder):
-    """Ridge regression on weekly means.
+    """Ridge regression on weekly temperatures.
 
     Args:
         step: Days between cut-offs.
@@ -37,7 +38,7 @@ class WeeklyRidge(Ladder):
 
 
 class WeeklyBoosting(Ladder):
-    """Histogram gradient boosting (scikit-learn) on weekly means.
+    """Histogram gradient boosting (scikit-learn) on weekly temperatures.
 
     Args:
         step: Days between cut-offs.
@@ -62,7 +63,7 @@ class RidgeStage:
         self._place_mean = _nanmean(places(seasons))
         self._place_scale = np.maximum(np.nan_to_num(np.nanstd(places(seasons), axis=0)), 1e-3)
         z = self._standard(x)
-        self._patterns = np.linalg.svd(z, full_matrices=False)[2][:PATTERNS]
+        self._patterns = np.linalg.svd(z[:, : z.shape[1] // 3], full_matrices=False)[2][:PATTERNS]
         self._middle = float(y.mean())
         place = np.unique(groups, return_inverse=True)[1]
         best = (np.inf,)
@@ -73,7 +74,7 @@ class RidgeStage:
             sites, slopes, where = (0.0,), (0.0,), (0.0, 1.0) if enough else (0.0,)
         if many and not self.new:
             sites, slopes = (10.0,), (0.0, 1.0)
-        for weights in product(sites, slopes, where):
+        for weights in product((1.0,) if many else (0.0, 1.0), sites, slopes, where):
             design = self._design(z, seasons, weights)
             u, s, vt = np.linalg.svd(design, full_matrices=False)
             for alpha in ALPHAS[::2] if many else ALPHAS:
@@ -92,17 +93,20 @@ class RidgeStage:
     def _standard(self, x: Array) -> Array:
         return np.nan_to_num((x - self._mean) / self._scale)
 
-    def _design(self, z: Array, seasons: Seasons, weights: tuple[float, float, float]) -> Array:
-        """(N, P) weeks, a nearly free constant, and, each with its weight, site effects, site slopes and place."""
-        sites, slopes, where = weights
-        parts = [z, np.full((len(z), 1), 100.0)]
+    def _design(self, z: Array, seasons: Seasons, weights: tuple[float, float, float, float]) -> Array:
+        """(N, P) weeks, a nearly free constant, and, each with its weight, warm parts, site effects, slopes and place."""
+        warm, sites, slopes, where = weights
+        weeks = z[:, : z.shape[1] // 3]
+        parts = [weeks, np.full((len(z), 1), 100.0)]
+        if warm:
+            parts.append(warm * z[:, weeks.shape[1] :])
         if sites:
             own = np.zeros((len(z), len(seasons.sites)))
             own[np.arange(len(z)), seasons.site] = 1.0
             parts.append(sites * own)
             if slopes:
-                main = z @ self._patterns.T
-                parts += [slopes * own * main[:, k : k + 1] / np.sqrt(z.shape[1]) for k in range(main.shape[1])]
+                main = weeks @ self._patterns.T / np.sqrt(weeks.shape[1])
+                parts += [slopes * own * main[:, k : k + 1] for k in range(main.shape[1])]
         if where:
             parts.append(where * np.nan_to_num((places(seasons) - self._place_mean) / self._place_scale))
         return np.concatenate(parts, axis=1)
@@ -171,6 +175,7 @@ class BoostingStage:
         beside = self._level[seasons.site][:, None]
         if self.new:
             beside = places(seasons) if self._places else np.empty((len(x), 0))
+        x = x[:, : x.shape[1] // 3]  # trees bend by themselves: mean temperatures do
         months = x[:, : x.shape[1] // 4 * 4].reshape(len(x), -1, 4).mean(axis=2)  # trees sum weeks poorly by themselves
         return np.concatenate([x, months, beside], axis=1)
 
