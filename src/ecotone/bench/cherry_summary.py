@@ -100,9 +100,7 @@ def lead(first: Pooled, second: Pooled) -> tuple[Interval, float]:
     return i, 1 - first.mae / second.mae
 
 
-def summary(
-    outcomes: Sequence[Outcome], sets: Mapping[str, Seasons], splits: Sequence[str], data: str
-) -> list[str]:
+def summary(outcomes: Sequence[Outcome], sets: Mapping[str, Seasons], splits: Sequence[str], data: str) -> list[str]:
     """All printed lines."""
     pooled = pool(outcomes)
     lines: list[str] = []
@@ -150,9 +148,7 @@ def table(
     return lines
 
 
-def leads(
-    pooled: Mapping[tuple[str, str, str], Pooled], quality: str, split: str, models: Sequence[str]
-) -> list[str]:
+def leads(pooled: Mapping[tuple[str, str, str], Pooled], quality: str, split: str, models: Sequence[str]) -> list[str]:
     """The hybrids against the best biophysical model and every learned baseline; the best of the rest without hybrids."""
     own = {m: pooled[quality, split, m] for m in models}
     physical = sorted((m for m in models if own[m].kind == "biophysical"), key=lambda m: own[m].mae)

@@ -41,9 +41,7 @@ BENCHES: dict[str, BenchEntry] = {
         "ecotone.bench.maps",
         "maps of large grids: pixels per second beside elapid, and a continent within a memory budget",
     ),
-    "cherry": BenchEntry(
-        "ecotone.bench.cherry", "cherry bloom days on years and stations held out, model by model"
-    ),
+    "cherry": BenchEntry("ecotone.bench.cherry", "cherry bloom days on years and stations held out, model by model"),
     "speed": BenchEntry(
         "ecotone.bench.speed", "stacked training against a plain loop, at equal mathematics and end to end"
     ),

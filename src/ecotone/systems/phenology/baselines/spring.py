@@ -49,7 +49,7 @@ class SpringRegression(DayModel):
         early = np.full(len(train), int(np.floor(train.event.min())))
         self._pooled = np.polyfit(window_mean(train, early, self._length), train.event, 1 if len(train) > 2 else 0)
 
-    def _lines(self, train: Seasons, x: Array, rows: Array):  # noqa: ANN202
+    def _lines(self, train: Seasons, x: Array, rows: Array):
         y, site, g = train.event[rows], train.site[rows], len(train.sites)
         levels = site_levels(y, site, countries_of(train))
         count = np.bincount(site, minlength=g)
