@@ -56,11 +56,8 @@ class Core(Protocol):
         ...
 
     def event(self, p: Parameters, f: Features, plain: bool = False) -> tuple[Tensor, Tensor]:
-        """(M, N) progress at the event and the day before; `plain` for derivatives of other kinds than training's."""
-        inner = released if plain else Released.apply
-        parts = self._chill(p, f), self.chill_requirement(p, f), torch.exp(p["release"])
-        total, last = inner(*parts, self._forcing(p, f, upto=True), f.event)  # type: ignore[operator]
-        return self._progress(p, f, total), self._progress(p, f, total - last)
+        """(M, N) progress at the end of the day of the event, and of the day before."""
+        ...
 
     def course(self, p: Parameters, f: Features, ease: float = 1.0) -> Course:
         """Everything on every day."""
@@ -210,11 +207,11 @@ class Hybrid:
             slope, need = slope[..., None], need[..., None]
         return slope * (gathered / need - 1)
 
-    def event(self, p: Parameters, f: Features) -> tuple[Tensor, Tensor]:
-        """(M, N) progress at the event and the day before."""
-        _, forcing = self._parts(p, f)
-        total = (forcing * f.upto).sum(-1)
-        last = forcing.gather(2, f.event.view(1, -1, 1).expand(len(forcing), -1, 1))[..., 0]
+    def event(self, p: Parameters, f: Features, plain: bool = False) -> tuple[Tensor, Tensor]:
+        """(M, N) progress at the event and the day before; `plain` for derivatives of other kinds than training's."""
+        inner = released if plain else Released.apply
+        parts = self._chill(p, f), self.chill_requirement(p, f), torch.exp(p["release"])
+        total, last = inner(*parts, self._forcing(p, f, upto=True), f.event)  # type: ignore[operator]
         return self._progress(p, f, total), self._progress(p, f, total - last)
 
     def course(self, p: Parameters, f: Features, ease: float = 1.0) -> Course:

@@ -1,0 +1,1 @@
+"""Plain rivals of the biophysical and hybrid models; none sees weather after the day it answers with."""
