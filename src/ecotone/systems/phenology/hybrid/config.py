@@ -58,7 +58,7 @@ class HybridConfig(Options):
     response: Literal["free", "unimodal", "monotone"] = "free"
     start: Literal["mixed", "random", "utah", "falling"] = "mixed"
     scalars: Literal["site", "group", "global"] = "site"
-    base: Literal["site", "group", "global"] = "group"
+    base: Literal["site", "group", "global"] = "site"
     shrinkage: Annotated[float, Field(ge=0, le=100)] = 1.0
     drift: bool = True
     width: Annotated[int, Field(ge=1, le=1024)] = 16
