@@ -1,53 +1,34 @@
 """What is wrong with these files, and the exact command that mends it - before any model is fitted.
 
 Rasters are read through their headers and a bounded sample of cells; those given together are compared on the grid of
-the first. Tables of records are read as `ecotone fit` would read them.
+the first. Tables of records, of bloom days and of temperatures are read as `ecotone fit` would read them; a bloom and a
+temperature table given together are also joined.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from ecotone.contract import Grid
+from ecotone.data.doctor_findings import Finding, Severity, problem
+from ecotone.data.doctor_seasons import examine_one, examine_together, header, recognise
 from ecotone.data.raster_align import Alignment
 from ecotone.data.raster_find import find_rasters
 from ecotone.data.raster_grid import Window, is_geographic, parse_crs, same_crs
 from ecotone.data.raster_source import Source, describe
 from ecotone.errors import EcotoneError, EcotoneWarning
 
-Severity = Literal["ok", "note", "warning", "error"]
 TABLES = frozenset({".csv", ".tsv", ".txt", ".gpkg", ".parquet", ".geojson", ".shp", ".gz"})
 _SAMPLED_ROWS = 256
 _LIKELY_NODATA = (-9999.0, -32768.0, -3.4e38, -1.7e308, 255.0, 65535.0, 32767.0, -99.0, -999.0)
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor's report.
-
-    Attributes:
-        severity: "ok" describes, "note" informs, "warning" may mislead a model, "error" stops it.
-        file: The file it is about.
-        message: What was found.
-        fix: What to do, a command where one exists; "" when nothing is needed.
-        code: The error code it would raise, or "".
-    """
-
-    severity: Severity
-    file: str
-    message: str
-    fix: str = ""
-    code: str = ""
-
-
 def examine(paths: str | Path | Iterable[str | Path], *, assume_crs: str | int | None = None) -> list[Finding]:
-    """Examines rasters, folders of rasters, patterns, and tables of records.
+    """Examines rasters, folders of rasters, patterns, and tables of records, bloom days, temperatures and stations.
 
     Never raises for a bad file: every problem becomes a `Finding`, and the other files are still examined.
 
@@ -60,24 +41,30 @@ def examine(paths: str | Path | Iterable[str | Path], *, assume_crs: str | int |
     """
     findings: list[Finding] = []
     described: list[Source] = []
+    of_kind: dict[str, list[Path]] = {"bloom": [], "temperature": [], "stations": []}
     for given in [paths] if isinstance(paths, str | Path) else paths:
         path = Path(given)
         if path.suffix.lower() in TABLES and not path.is_dir():
-            findings += _table(path)
+            kind = recognise(header(path))
+            findings += examine_one(path, kind) if kind else _table(path)
+            if kind:
+                of_kind[kind].append(path)
             continue
         try:
             files = find_rasters(given)
         except EcotoneError as error:
-            findings.append(_problem(given, error))
+            findings.append(problem(given, error))
             continue
         for file in files:
             try:
                 sources = describe(file, assume_crs=assume_crs)
             except EcotoneError as error:
-                findings.append(_problem(file, error))
+                findings.append(problem(file, error))
                 continue
             findings += _raster(sources)
             described += sources
+    if len(of_kind["bloom"]) == 1 == len(of_kind["temperature"]) and worst(findings) != "error":
+        findings += examine_together(of_kind["bloom"][0], of_kind["temperature"][0], of_kind["stations"])
     return findings + _together(described)
 
 
@@ -85,10 +72,6 @@ def worst(findings: Sequence[Finding]) -> Severity:
     """The gravest severity among findings, "ok" for none."""
     order: tuple[Severity, ...] = ("ok", "note", "warning", "error")
     return order[max((order.index(f.severity) for f in findings), default=0)]
-
-
-def _problem(file: object, error: EcotoneError) -> Finding:
-    return Finding("error", str(file), error.what, error.fix, error.code)
 
 
 def _raster(sources: Sequence[Source]) -> list[Finding]:
@@ -134,7 +117,7 @@ def _cells(source: Source) -> list[Finding]:
     try:
         values, valid = _sample(source)
     except EcotoneError as error:
-        return [_problem(source.path, error)]
+        return [problem(source.path, error)]
     file, some = str(source.path), values[valid]
     whole = "" if source.grid.height <= _SAMPLED_ROWS else f" in {_SAMPLED_ROWS} sampled rows"
     if not some.size:
@@ -251,7 +234,7 @@ def _table(path: Path) -> list[Finding]:
         try:
             records = read_occurrences(path)
         except EcotoneError as error:
-            return [_problem(path, error)]
+            return [problem(path, error)]
     columns = ", ".join(f"{role}: {column}" for role, column in records.columns.items())
     located = int(np.count_nonzero(np.isfinite(records.x) & np.isfinite(records.y)))
     text = f"{len(records)} records of {len(records.names)} species, {located} with coordinates, {records.crs}"

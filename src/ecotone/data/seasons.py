@@ -81,7 +81,8 @@ class Seasons:
         event: (N,) day index of bloom, or of the censoring; NaN when unknown.
         quality: (N,) how the temperatures came about ("observed", "reanalysis", ..., "" if not said).
         hours: (N, S, 24) float32 measured hourly temperatures, or None to draw them from the daily extremes.
-        source: "daily", "hourly", "monthly" (interpolated) or "daily mean" (no extremes are known).
+        source: "daily", "hourly", "monthly" (interpolated) or "daily mean" (no extremes are known, they equal the mean).
+        extra: Whatever else belongs to the seasons; arrays of N rows follow `take`.
     """
 
     daily: Array
@@ -174,6 +175,7 @@ class Seasons:
             event=self.event[rows],
             quality=self.quality[rows],
             hours=None if self.hours is None else self.hours[rows],
+            extra={k: v[rows] if _per_season(v, len(self)) else v for k, v in self.extra.items()},
         )
 
     def warmed(self, degrees: float) -> Seasons:
@@ -185,3 +187,7 @@ class Seasons:
         """Without the bloom days: what a prediction may see."""
         nothing = np.full(len(self), np.nan)
         return replace(self, event=nothing, status=np.full(len(self), Status.UNKNOWN, dtype=np.int8))
+
+
+def _per_season(value: object, n: int) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim > 0 and len(value) == n

@@ -7,7 +7,7 @@ from ecotone.errors import InputError, UsageError
 
 
 def test_every_data_set_is_described():
-    assert set(catalog.DATASETS) == {"nceas", "bradypus", "ariolimax", "chelsa_costarica"}
+    assert set(catalog.DATASETS) == {"nceas", "bradypus", "ariolimax", "cherry", "chelsa_costarica"}
     for row in catalog.rows():
         assert all(row.values())
         assert "https://" in row["source"]
@@ -51,4 +51,5 @@ def test_the_data_at_hand(data_folder):
     assert {"AWT", "CAN", "NSW", "SA"} <= set(parts["nceas"])
     assert parts["bradypus"] == ["example"]
     assert parts["ariolimax"] == ["points"]
+    assert parts["cherry"] == ["seasons", "monthly", "aspen", "vaccinium", "phenocam"]
     assert parts["chelsa_costarica"] == ["rasters"]

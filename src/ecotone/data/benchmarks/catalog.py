@@ -94,6 +94,33 @@ DATASETS: dict[str, Dataset] = {
             ("copy elapid/data/ariolimax.gpkg of the repository, or of an installed elapid, to FOLDER",),
         ),
         Dataset(
+            "cherry",
+            "phenology",
+            "cherry bloom of Japan and Switzerland with station temperatures; aspen, blueberry and PhenoCam beside them",
+            "bloom: https://github.com/GMU-CherryBlossomCompetition/peak-bloom-prediction; temperatures: GHCN-Daily "
+            "https://www.ncei.noaa.gov/products/land-based-station/global-historical-climatology-network-daily, MeteoSwiss, "
+            "JMA; aspen and blueberry: https://github.com/sdtaylor/pyPhenology; PhenoCam: R package phenor",
+            "facts of public providers, each with its own terms: Liestal non-commercial, Kyoto academic use (cite Aono & "
+            "Kazui 2008, doi 10.1002/joc.1594), MeteoSwiss and JMA with attribution, GHCN-Daily public domain",
+            {
+                "seasons": ("bloom.csv", "temperature_daily.csv.gz", "stations.csv", "usable_seasons.csv"),
+                "monthly": ("japan_monthly.csv",),
+                "aspen": ("aspen_obs.csv", "aspen_temperature.csv.gz"),
+                "vaccinium": ("vaccinium_obs.csv", "vaccinium_temperature.csv.gz"),
+                "phenocam": tuple(f"phenocam/phenocam_{kind}.npz" for kind in ("DB", "EN", "GR")),
+            },
+            (
+                "bloom.csv: the tables japan, meteoswiss, kyoto, liestal of the competition as one, with columns country, "
+                "site_id, site, lat, lon, alt_m, species_or_variety, year, doy, date, source, same_record_as, to FOLDER",
+                "temperature_daily.csv.gz: daily values of nearby stations, with columns station_id, country, date, tmin_c, "
+                "tmax_c, tmean_c, quality, kind; stations.csv: station_id, name, lat, lon, alt_m",
+                "usable_seasons.csv: country, site_id, year, doy, station_id, quality of each season that counts; "
+                "`ecotone.data.seasons_build.build_seasons` makes such a table of any two tables",
+                "aspen and blueberry: observations and daily temperatures of the package pyPhenology as *_obs.csv and "
+                "*_temperature.csv.gz; phenocam: the data frames of phenor as .npz with the same names",
+            ),
+        ),
+        Dataset(
             "chelsa_costarica",
             "chelsa_costarica",
             "CHELSA bio1 to bio19 over Costa Rica at 30 arc-seconds",

@@ -1,0 +1,392 @@
+"""From bloom records and daily temperatures to seasons, with a report that says what became of every record.
+
+Each record takes the best station its site may use in that year. Gaps of a few days are bridged by straight lines; a
+season with longer gaps, or too many missing days before bloom, is left out and listed. Missing days after bloom are
+replaced by what is usual at the station, so that the tensor is whole; `known` says which days were measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecotone.data.bloom_tables import BloomTable, bloom_table, read_bloom, with_places
+from ecotone.data.daily_series import DailySeries, Filled
+from ecotone.data.season_records import Duplicates, place, settle_duplicates, sites_of
+from ecotone.data.season_stations import StationTable, candidates, read_stations
+from ecotone.data.seasons import Calendar, Seasons, Status
+from ecotone.data.seasons_report import SeasonReport
+from ecotone.data.temperature_tables import read_temperature, temperature_table
+from ecotone.errors import EcotoneWarning, InputError
+
+Array = np.ndarray
+_THIN = 2
+_NO_STATION = 1 << 20
+
+
+def build_seasons(
+    bloom: BloomTable | pd.DataFrame | str | Path | None,
+    temperature: DailySeries | pd.DataFrame | str | Path,
+    calendar: Calendar | None = None,
+    *,
+    stations: pd.DataFrame | str | Path | Sequence[pd.DataFrame | str | Path] | None = None,
+    within_km: float | None = None,
+    max_missing: float = 0.03,
+    max_gap: int = 5,
+    years: tuple[int, int] | None = None,
+    all_years: bool = False,
+    duplicates: Duplicates = "error",
+    latitude: float | None = None,
+    bloom_options: Mapping[str, Any] | None = None,
+    temperature_options: Mapping[str, Any] | None = None,
+) -> tuple[Seasons, SeasonReport]:
+    """Seasons of bloom records with temperatures.
+
+    Args:
+        bloom: Records, a data frame, or a file; None to take the stations as sites, for `all_years`.
+        temperature: A series, a data frame, or a file.
+        calendar: When seasons begin and how long they are.
+        stations: Tables that link site_id to station_id (several rows per site are tried by quality, then order), or give
+            coordinates of stations.
+        within_km: Greatest distance of a station found by coordinates; None to find none.
+        max_missing: Greatest share of days before bloom without a measured temperature.
+        max_gap: Longest gap in days before bloom.
+        years: First and last bloom year wanted.
+        all_years: Also seasons without a record, with status UNKNOWN, wherever there are temperatures.
+        duplicates: What happens to contradicting records of one site and year; see `settle_duplicates`.
+        latitude: Degrees, for sites that state none.
+        bloom_options: Options of `bloom_table`.
+        temperature_options: Options of `temperature_table`.
+
+    Returns:
+        Seasons sorted by site and year, and the report. `extra` of the seasons holds (N,) station (name), row (of the bloom
+        table, -1 without a record), last_no (day index of the last visit without bloom, NaN when unknown) and individual.
+
+    Raises:
+        InputError: As the readers; PH606 contradicting records, PH616 when no season is left.
+    """
+    calendar = calendar or Calendar()
+    series, warned, where_t = _series(temperature, dict(temperature_options or {}))
+    pairs = None
+    for source in [stations] if isinstance(stations, pd.DataFrame | str | Path) else list(stations or []):
+        found = read_stations(source)
+        pairs = found.pairs if found.pairs is not None else pairs
+        series = _placed(series, found)
+    table = with_places(_bloom(bloom, series, {"calendar": calendar} | dict(bloom_options or {})), latitude)
+    warned += table.warnings
+    if years is not None:
+        table = _within(table, years)
+    sites, site = sites_of(table.frame)
+    options, why = candidates(sites.assign(site_id=sites["name"]), series.stations, pairs, within_km)
+    _borrow_places(sites, series, options)
+    if (far := sites["latitude"].isna().to_numpy()).any():
+        what = f"{far.sum()} of {len(sites)} sites have no latitude and are taken as northern"
+        warned.append(EcotoneWarning("PH613", table.where, what, "add a latitude column, or pass --latitude"))
+    records = place(table, sites["latitude"].to_numpy(dtype=float)[site], calendar)
+    records, more = settle_duplicates(records, site, table.where, duplicates)
+    warned += more
+    filled = Filled.of(series, max_gap)
+    wanted = _Wanted.of_records(records, site)
+    added = _unlabelled(records, site, sites, series, options, calendar) if all_years else None
+    if added is not None:
+        wanted = wanted.join(added)
+    judged = _choose(wanted, options, filled, calendar.length)
+    ok = _mask_gaps(records, wanted, judged, site, why, series, max_missing, max_gap)
+    if not ok.any():
+        raise _nothing(records, table.where, where_t)
+    order = np.flatnonzero(ok)
+    order = order[np.lexsort((wanted.row[order], wanted.year[order], wanted.site[order]))]
+    seasons = _seasons(wanted, judged, order, filled, sites, records, calendar)
+    report = _report(records, sites, site, wanted, judged, order, series, warned, table.notes)
+    return seasons, replace(report, records=report.records.iloc[:0]) if bloom is None else report
+
+
+# ------------------------------------------------------------------------------------------------ reading
+def _series(source: Any, options: dict[str, Any]) -> tuple[DailySeries, list[EcotoneWarning], str]:
+    if isinstance(source, DailySeries):
+        return source, [], "temperature table"
+    if isinstance(source, pd.DataFrame):
+        series, warned = temperature_table(source, **options)
+        return series, warned, options.get("where", "temperature table")
+    series, warned = read_temperature(source, **options)
+    return series, warned, str(source)
+
+
+def _bloom(source: Any, series: DailySeries, options: dict[str, Any]) -> BloomTable:
+    if isinstance(source, BloomTable):
+        return source
+    if isinstance(source, pd.DataFrame):
+        return bloom_table(source, **options)
+    if source is not None:
+        return read_bloom(source, **options)
+    # no records: every station is a site, with one unusable record so that it is known
+    frame = series.stations.rename(columns={"station_id": "site_id"}).replace({"site_id": {"": "site"}})
+    frame = frame.assign(year=np.nan, doy=np.nan)
+    return bloom_table(frame[["site_id", "latitude", "longitude", "altitude", "year", "doy"]], where="stations")
+
+
+def _within(table: BloomTable, years: tuple[int, int]) -> BloomTable:
+    year = table.frame["year"].to_numpy()
+    with np.errstate(invalid="ignore"):
+        outside = (year < years[0]) | (year > years[1])
+    return BloomTable(table.frame[~outside].reset_index(drop=True), table.where, table.notes, table.warnings)
+
+
+def _placed(series: DailySeries, found: StationTable) -> DailySeries:
+    """The series with coordinates of a station table where it has none."""
+    if found.places is None:
+        return series
+    places = found.places.set_index("station_id").reindex(series.stations["station_id"])
+    stations = series.stations.copy()
+    for column in ("latitude", "longitude", "altitude"):
+        if column in places:
+            stations[column] = stations[column].fillna(pd.Series(places[column].to_numpy()))
+    return replace(series, stations=stations)
+
+
+def _borrow_places(sites: pd.DataFrame, series: DailySeries, options: Array) -> None:
+    """Sites without coordinates get those of their first station."""
+    first = options[:, 0]
+    for column in ("latitude", "longitude", "altitude"):
+        value = series.stations[column].to_numpy(dtype=float)[np.maximum(first, 0)]
+        own = sites[column].to_numpy(dtype=float)
+        sites[column] = np.where(np.isnan(own) & (first >= 0), value, own)
+
+
+# ------------------------------------------------------------------------------------------------ choosing
+@dataclass(frozen=True)
+class _Wanted:
+    """Seasons asked for: (N,) row of the records (-1 without one), site, bloom year, day 0, and last day that matters."""
+
+    row: Array
+    site: Array
+    year: Array
+    first: Array
+    upto: Array
+
+    @classmethod
+    def of_records(cls, records: pd.DataFrame, site: Array) -> _Wanted:
+        row = np.flatnonzero((records["code"] == "").to_numpy())
+        some = records.iloc[row]
+        upto = np.floor(some["event"].to_numpy(dtype=float)).astype(np.int64)
+        first = some["first"].to_numpy().astype("datetime64[D]")
+        return cls(row, site[row], some["year"].to_numpy(dtype=float).astype(np.int64), first, upto)
+
+    def join(self, other: _Wanted) -> _Wanted:
+        return _Wanted(*(np.concatenate([getattr(self, k), getattr(other, k)]) for k in self.__dataclass_fields__))
+
+
+@dataclass
+class _Judged:
+    """(N,) station (-1 without one), days without a measured mean up to bloom, longest gap, worst quality, known days."""
+
+    station: Array
+    missing: Array
+    gap: Array
+    quality: Array
+
+
+def _choose(wanted: _Wanted, options: Array, filled: Filled, length: int) -> _Judged:
+    """The best candidate of each season: fewest missing days past what is tolerable, then quality, then preference."""
+    n = len(wanted.row)
+    best = _Judged(np.full(n, -1), np.full(n, _NO_STATION), np.full(n, _NO_STATION), np.full(n, -1, dtype=np.int16))
+    score = np.full(n, np.inf)
+    for k in range(options.shape[1]):
+        station = options[wanted.site, k]
+        rows = np.flatnonzero(station >= 0)
+        if not len(rows):
+            continue
+        part = _judge(filled, station[rows], wanted.first[rows], wanted.upto[rows], length)
+        worst = np.where(part.quality < 0, 99, part.quality)
+        now = np.minimum(part.missing, 400) // 6 * 1e4 + worst * 10 + min(k, 9)
+        better = now < score[rows]
+        at = rows[better]
+        score[at] = now[better]
+        for name in ("station", "missing", "gap", "quality"):
+            getattr(best, name)[at] = getattr(part, name)[better]
+    return best
+
+
+def _judge(filled: Filled, station: Array, first: Array, upto: Array, length: int) -> _Judged:
+    at = filled.series.window(station, first, length)
+    day = np.arange(length)
+    before = day <= upto[:, None]
+    known = filled.known[at] & (at >= 0)
+    lost = before & ~known
+    run = np.cumsum(lost, axis=1, dtype=np.int16)
+    since = np.maximum.accumulate(np.where(lost, 0, run), axis=1)  # losses up to the last day that was not lost
+    quality = np.where(before & known, filled.series.quality[at], -1).max(axis=1)
+    return _Judged(station, lost.sum(axis=1), (run - since).max(axis=1), quality)
+
+
+def _unlabelled(
+    records: pd.DataFrame, site: Array, sites: pd.DataFrame, series: DailySeries, options: Array, calendar: Calendar
+) -> _Wanted:
+    """Seasons of every site and year with temperatures and no usable record."""
+    first, last = series.first, series.last
+    years, places, days = [], [], []
+    latitude = sites["latitude"].to_numpy(dtype=float)
+    for g in range(len(sites)):
+        own = options[g][options[g] >= 0]
+        if not len(own):
+            continue
+        begin = int(first[own].min().astype("datetime64[Y]").astype(int)) + 1970
+        end = int(last[own].max().astype("datetime64[Y]").astype(int)) + 1971
+        year = np.arange(begin, end + 1)
+        start = calendar.first_day(year, np.full(len(year), latitude[g]))
+        seen = (last[own].max() - start).astype(int)  # day index of the last temperature
+        good = (seen >= 0) & (start + calendar.length > first[own].min())
+        years.append(year[good])
+        places.append(np.full(good.sum(), g))
+        days.append((start[good], np.minimum(seen[good], calendar.length - 1)))
+    if not years:
+        nothing = np.zeros(0, dtype=np.int64)
+        return _Wanted(nothing, nothing, nothing, nothing.astype("datetime64[D]"), nothing)
+    year, place_, start, upto = (
+        np.concatenate(x) for x in (years, places, [d[0] for d in days], [d[1] for d in days])
+    )
+    good = (records["code"] == "").to_numpy()
+    taken = set(zip(site[good].tolist(), records["year"].to_numpy()[good].astype(int).tolist(), strict=True))
+    free = np.array([(int(g), int(y)) not in taken for g, y in zip(place_, year, strict=True)], dtype=bool)
+    row = np.full(int(free.sum()), -1)
+    return _Wanted(row, place_[free], year[free], start[free], upto[free])
+
+
+def _mask_gaps(
+    records: pd.DataFrame,
+    wanted: _Wanted,
+    judged: _Judged,
+    site: Array,
+    why: list[str],
+    series: DailySeries,
+    max_missing: float,
+    max_gap: int,
+) -> Array:
+    """(N,) which seasons are kept; writes codes and reasons of the others into the records."""
+    days = wanted.upto + 1
+    none = judged.station < 0
+    nothing = ~none & (judged.missing >= days)
+    many = ~none & ~nothing & (judged.missing > max_missing * days)
+    long = ~none & ~nothing & ~many & (judged.gap > max_gap)
+    codes, reasons = records["code"].to_numpy(dtype=object, copy=True), records["reason"].to_numpy(dtype=object, copy=True)
+    names = series.stations["station_id"].to_numpy()
+    for i in np.flatnonzero((none | nothing | many | long) & (wanted.row >= 0)):
+        r, station = wanted.row[i], judged.station[i]
+        if none[i]:
+            codes[r], reasons[r] = "PH612", why[site[r]]
+            continue
+        at = f"station {names[station]}" if names[station] else "the station"
+        codes[r] = "PH614"
+        if nothing[i]:
+            span = f"{series.first[station]} to {series.last[station]}"
+            reasons[r] = f"{at} ({span}) has no temperatures in this season"
+        elif many[i]:
+            share = judged.missing[i] / days[i]
+            reasons[r] = f"{judged.missing[i]} of {days[i]} days before bloom are missing at {at} ({share:.1%})"
+        else:
+            reasons[r] = f"a gap of {judged.gap[i]} days before bloom at {at}"
+    records["code"], records["reason"] = codes, reasons
+    return ~(none | nothing | many | long)
+
+
+def _nothing(records: pd.DataFrame, where: str, where_t: str) -> InputError:
+    left = records[records["code"] != ""]
+    code = left["code"].value_counts().index[0] if len(left) else "PH612"
+    example = left[left["code"] == code].iloc[0] if len(left) else None
+    what = f"none of {len(records)} records has usable temperatures in {where_t}"
+    if example is not None:
+        what += f"; most often: row {example['row']} {example['reason']} [{code}]"
+    return InputError("PH616", where, what, "`ecotone doctor` on both tables says what is wrong with them")
+
+
+# ------------------------------------------------------------------------------------------------ results
+def _seasons(
+    wanted: _Wanted, judged: _Judged, order: Array, filled: Filled, sites: pd.DataFrame, records: pd.DataFrame, calendar: Calendar
+) -> Seasons:
+    series = filled.series
+    station, first, row = judged.station[order], wanted.first[order], wanted.row[order]
+    values, known, _ = filled.cut(station, first, calendar.length)
+    has = row >= 0
+    status = np.where(has, records["status"].to_numpy()[row], Status.UNKNOWN).astype(np.int8)
+    event = np.where(has, records["event"].to_numpy(dtype=float)[row], np.nan)
+    last_no = records["last_no"].to_numpy().astype("datetime64[D]")[row]
+    last_no = np.where(has & ~np.isnat(last_no), (last_no - first).astype(float), np.nan)
+    words = np.array([*series.quality_names, ""], dtype=object)
+    names = series.stations["station_id"].to_numpy(dtype=object)
+    site = wanted.site[order]
+    used = pd.Series(names[station]).groupby(site).agg(lambda s: s.value_counts().index[0])
+    table = sites.drop(columns="name").assign(station=used.reindex(range(len(sites)), fill_value="").to_numpy(dtype=object))
+    columns = ["site_id", "latitude", "longitude", "altitude", "country", "group", "station"]
+    return Seasons(
+        daily=np.ascontiguousarray(values[..., :3]),
+        known=known,
+        year=wanted.year[order],
+        first=first,
+        site=site,
+        sites=table[columns],
+        status=status,
+        event=event,
+        quality=words[judged.quality[order]],
+        hours=np.ascontiguousarray(values[..., 3:]) if series.hours is not None else None,
+        source=series.source,
+        extra={
+            "station": names[station],
+            "row": np.where(has, records["row"].to_numpy()[row], -1),
+            "last_no": last_no,
+            "individual": np.where(has, records["individual"].to_numpy(dtype=object)[row], ""),
+        },
+    )
+
+
+def _report(
+    records: pd.DataFrame,
+    sites: pd.DataFrame,
+    site: Array,
+    wanted: _Wanted,
+    judged: _Judged,
+    order: Array,
+    series: DailySeries,
+    warned: list[EcotoneWarning],
+    notes: tuple[str, ...],
+) -> SeasonReport:
+    n = len(records)
+    names = np.append(series.stations["station_id"].to_numpy(dtype=object), "")
+    words = np.array([*series.quality_names, ""], dtype=object)
+    season, station, missing, gap, days, quality = (np.full(n, v, dtype=np.float64) for v in (-1, -1, np.nan, np.nan, np.nan, -1))
+    has = wanted.row >= 0
+    row = wanted.row[has]
+    found = judged.station[has] >= 0
+    station[row], quality[row] = judged.station[has], judged.quality[has]
+    missing[row] = np.where(found, judged.missing[has], np.nan)
+    gap[row] = np.where(found, judged.gap[has], np.nan)
+    days[row] = wanted.upto[has] + 1
+    kept = wanted.row[order]
+    season[kept[kept >= 0]] = np.flatnonzero(kept >= 0)
+    out = records[["row", "site_id", "group", "year", "date", "status"]].copy()
+    out["site_id"] = sites["site_id"].to_numpy(dtype=object)[site]
+    out["station"], out["quality"] = names[station.astype(int)], words[quality.astype(int)]
+    out["kept"], out["season"] = season >= 0, season.astype(np.int64)
+    out["code"], out["reason"] = records["code"], records["reason"]
+    out["missing"], out["longest_gap"], out["days"] = missing, gap, days
+    by = out.assign(site=site)
+    good = by[by["kept"]].groupby("site")
+    frame = sites[["site_id", "group"]].copy()
+    every = range(len(sites))
+    frame["station"] = good["station"].agg(lambda s: s.value_counts().index[0]).reindex(every, fill_value="").to_numpy()
+    frame["records"] = by.groupby("site").size().reindex(every, fill_value=0).to_numpy()
+    frame["kept"] = good.size().reindex(every, fill_value=0).to_numpy()
+    frame["first_year"] = good["year"].min().reindex(every).to_numpy()
+    frame["last_year"] = good["year"].max().reindex(every).to_numpy()
+    frame["missing"] = (good["missing"].sum() / good["days"].sum()).reindex(every).to_numpy()
+    frame["thin"] = (frame["kept"] > 0) & (frame["kept"] < _THIN)
+    if frame["thin"].any():
+        some = list(frame["site_id"][frame["thin"]])
+        listed = f"{', '.join(map(str, some[:5]))}{', ...' if len(some) > 5 else ''}"
+        what = f"{len(some)} sites have a single season with temperatures: {listed}"
+        warned = [*warned, EcotoneWarning("PH617", "seasons", what, "expect wide intervals there, or leave them out")]
+    return SeasonReport(out, frame, int((kept < 0).sum()), tuple(warned), notes)

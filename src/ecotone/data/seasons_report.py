@@ -1,0 +1,52 @@
+"""What became of every bloom record on its way to a season, and how complete the temperatures of each site are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from ecotone.errors import CODES, EcotoneWarning
+
+
+@dataclass(frozen=True)
+class SeasonReport:
+    """Records kept and left out.
+
+    Attributes:
+        records: One row per bloom record: row (in the table), site_id, group, year, date, status, station, quality, kept,
+            season (position in the `Seasons`, -1 when left out), code and reason ("" when kept), missing (days before bloom
+            without a measured mean temperature), longest_gap (days), days (from the season's start to bloom).
+        sites: One row per site: site_id, group, station, records, kept, first_year, last_year, missing (share of the days
+            before bloom of its kept seasons), thin (fewer than 2 seasons).
+        unlabelled: Seasons without a record that were added.
+        warnings: What was noticed and handled.
+        notes: What was noticed, in words.
+    """
+
+    records: pd.DataFrame
+    sites: pd.DataFrame
+    unlabelled: int = 0
+    warnings: tuple[EcotoneWarning, ...] = ()
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per bloom record."""
+        return self.records.copy()
+
+    def reasons(self) -> pd.DataFrame:
+        """One row per code: code, meaning, records, and the reason of the first record as an example; most frequent first."""
+        out = self.records[~self.records["kept"]]
+        table = out.groupby("code", sort=True).agg(records=("code", "size"), example=("reason", "first")).reset_index()
+        table.insert(1, "meaning", [CODES.get(str(code), "") for code in table["code"]])
+        return table.sort_values("records", ascending=False, kind="stable").reset_index(drop=True)
+
+    def summary(self) -> str:
+        """One line for the command line."""
+        kept, total = int(self.records["kept"].sum()), len(self.records)
+        sites = int((self.sites["kept"] > 0).sum()) if len(self.sites) else 0
+        text = f"{kept} of {total} bloom records at {sites} sites have temperatures"
+        if self.unlabelled:
+            text += f", {self.unlabelled} seasons without a record"
+        left = [f"{row.records} {row.meaning.split(' (')[0]} [{row.code}]" for row in self.reasons().itertuples()]
+        return text + (f"; left out: {', '.join(left)}" if left else "")
