@@ -183,6 +183,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "OC": ("Occurrences", "3"),
     "RA": ("Rasters", "3"),
     "DA": ("Data", "3"),
+    "PH": ("Bloom dates and temperatures", "3"),
     "TR": ("Training", "3"),
     "MD": ("Optional dependency", "4"),
     "IN": ("Integrity", "5"),

@@ -7,15 +7,16 @@ be used stays in the list with a code and a reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ecotone.data.occurrence_columns import plain
-from ecotone.data.season_columns import BLOOM, as_names, days_of, find, lacking, leap, read_days
+from ecotone.data.season_columns import BLOOM, as_names, as_numbers, days_of, find, lacking, leap, read_days
 from ecotone.data.seasons import Calendar, Status
 from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
 
@@ -99,7 +100,7 @@ def bloom_table(
         UsageError: US101 for an unknown species or phenophase.
     """
     names = [str(name) for name in frame.columns]
-    frame = frame.set_axis(names, axis=1)
+    data: Any = frame.set_axis(names, axis=1)
     role = find(names, BLOOM, columns, where)
     if {"doy", "date"} & set(role) == set():
         raise lacking(["doy", "date"], names, BLOOM, where, "--bloom-columns")
@@ -107,33 +108,31 @@ def bloom_table(
         raise lacking(["year"], names, BLOOM, where, "--bloom-columns")
     if frame.empty:
         raise InputError("IO102", where, "has no rows below its header", "pass a table with one row per site and year")
-    numbers = np.arange(2, len(frame) + 2) if rows is None else np.asarray(rows)
+    numbers = np.arange(2, len(data) + 2) if rows is None else np.asarray(rows)
     notes: list[str] = []
-    keep, chosen = _choose_phenophase(frame, role, phenophase, where)
-    frame, numbers = frame[keep].reset_index(drop=True), numbers[keep]
-    group, keep = _groups(frame, role, species, where)
-    frame, numbers, group = frame[keep].reset_index(drop=True), numbers[keep], group[keep]
+    keep, chosen = _choose_phenophase(data, role, phenophase, where)
+    data, numbers = data[keep].reset_index(drop=True), numbers[keep]
+    group, keep = _groups(data, role, species, where)
+    data, numbers, group = data[keep].reset_index(drop=True), numbers[keep], group[keep]
     notes += [f"phenophase {chosen}"] if chosen else []
-    out = _plain_columns(frame, role, numbers, group)
+    out = _plain_columns(data, role, numbers, group)
     _place_ranges(out, where)
     observations = "status" in role and plain(role["status"]) == "phenophasestatus" and "prior_no" not in role
-    _days(out, frame, role, where, date_order)
-    _statuses(out, frame, role, notes)
+    _days(out, data, role, where, date_order)
+    _statuses(out, data, role, notes)
     if "same_as" in role:
-        other = as_names(frame[role["same_as"]])
-        _mask(out, other != "", "PH607", [f"is the same record as {name}" for name in other])
+        other = as_names(data[role["same_as"]])
+        _mask(out, other != "", "PH607", lambda i: f"is the same record as {other[i]}")
     if observations:
         out = _condense(out, calendar or Calendar())
         notes.append("status records condensed to the first day with bloom of each plant and season")
     elif "prior_no" in role or "prior_no_doy" in role:
-        _visits(out, frame, role, prior_no_days)
+        _visits(out, data, role, prior_no_days)
     return BloomTable(out, where, tuple(notes))
 
 
 # ------------------------------------------------------------------------------------------------ choices
-def _choose_phenophase(
-    frame: pd.DataFrame, role: Mapping[str, str], wanted: str | None, where: str
-) -> tuple[Array, str]:
+def _choose_phenophase(frame: Any, role: Mapping[str, str], wanted: str | None, where: str) -> tuple[Array, str]:
     """(R,) rows of the one phenophase, and its name."""
     if "phenophase" not in role:
         return np.ones(len(frame), dtype=bool), ""
@@ -152,7 +151,7 @@ def _choose_phenophase(
     return np.ones(len(frame), dtype=bool), known[0] if known else ""
 
 
-def _groups(frame: pd.DataFrame, role: Mapping[str, str], wanted: str | None, where: str) -> tuple[Array, Array]:
+def _groups(frame: Any, role: Mapping[str, str], wanted: str | None, where: str) -> tuple[Array, Array]:
     """(R,) group of each row, and which rows are kept."""
     everything = np.ones(len(frame), dtype=bool)
     group = as_names(frame[role["group"]]) if "group" in role else np.full(len(frame), "", dtype=object)
@@ -180,13 +179,13 @@ def _groups(frame: pd.DataFrame, role: Mapping[str, str], wanted: str | None, wh
 
 
 # ------------------------------------------------------------------------------------------------ columns
-def _plain_columns(frame: pd.DataFrame, role: Mapping[str, str], numbers: Array, group: Array) -> pd.DataFrame:
+def _plain_columns(frame: Any, role: Mapping[str, str], numbers: Array, group: Array) -> Any:
     n = len(frame)
     out = pd.DataFrame({"row": numbers})
     out["site_id"] = as_names(frame[role["site"]]) if "site" in role else "site"
     for place in _PLACES:
-        value = pd.to_numeric(frame[role[place]], errors="coerce") if place in role else pd.Series(np.full(n, np.nan))
-        out[place] = value.where(value.abs() < 9990).to_numpy(dtype=float)
+        value = as_numbers(frame[role[place]]) if place in role else np.full(n, np.nan)
+        out[place] = np.where(np.abs(value) < 9990, value, np.nan)
     for word in ("country", "individual", "source"):
         out[word] = as_names(frame[role[word]]) if word in role else np.full(n, "", dtype=object)
     out["group"] = group
@@ -196,7 +195,7 @@ def _plain_columns(frame: pd.DataFrame, role: Mapping[str, str], numbers: Array,
     return out
 
 
-def _place_ranges(out: pd.DataFrame, where: str) -> None:
+def _place_ranges(out: Any, where: str) -> None:
     for place, limit in (("latitude", 90.0), ("longitude", 360.0)):
         value = out[place].to_numpy()
         with np.errstate(invalid="ignore"):
@@ -206,12 +205,12 @@ def _place_ranges(out: pd.DataFrame, where: str) -> None:
                 swapped = " (swapped with longitude?)" if place == "latitude" else ""
                 what = f"{place} {value[bad][0]:g} is out of range{swapped}"
                 raise InputError("PH613", where, what, "give degrees, and check which column is which")
-            _mask(out, bad, "PH613", [f"{place} {v:g} is out of range" for v in value])
+            _mask(out, bad, "PH613", _out_of_range(place, value))
             out.loc[bad, place] = np.nan
 
 
-def _mask(out: pd.DataFrame, bad: Array, code: str, reason: str | list[str]) -> None:
-    """Sets code and reason of rows that have none yet."""
+def _mask(out: Any, bad: Array, code: str, reason: str | Callable[[int], str]) -> None:
+    """Sets code and reason (words, or words of a row) of rows that have none yet."""
     bad = bad & (out["code"].to_numpy() == "")
     at = np.flatnonzero(bad)
     if not len(at):
@@ -219,39 +218,47 @@ def _mask(out: pd.DataFrame, bad: Array, code: str, reason: str | list[str]) -> 
     codes, reasons = out["code"].to_numpy(dtype=object, copy=True), out["reason"].to_numpy(dtype=object, copy=True)
     codes[at] = code
     for i in at:
-        reasons[i] = reason if isinstance(reason, str) else reason[i]
+        reasons[i] = reason if isinstance(reason, str) else reason(int(i))
     out["code"], out["reason"] = codes, reasons
 
 
-def _numbers(column: pd.Series) -> tuple[Array, Array]:
+def _out_of_range(place: str, value: Array) -> Callable[[int], str]:
+    return lambda i: f"{place} {value[i]:g} is out of range"
+
+
+def _among(words: Array, known: set[str]) -> Array:
+    return pd.Series(words, dtype=object).isin(known).to_numpy()
+
+
+def _numbers(column: Any) -> tuple[Array, Array]:
     """(R,) numbers, NaN for missing marks such as -9999; (R,) plain words of cells that are neither."""
-    number = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+    number = as_numbers(column)
     number = np.where(np.isin(number, (-9999.0, -999.0, -99.0, 9999.0)), np.nan, number)
     word = np.full(len(column), "", dtype=object)
     if not pd.api.types.is_numeric_dtype(column):
-        odd = np.flatnonzero(np.isnan(pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)) & column.notna())
+        odd = np.flatnonzero(np.isnan(as_numbers(column)) & column.notna())
         word[odd] = [plain(x) for x in column.to_numpy(dtype=object)[odd]]
     return number, word
 
 
-def _days(out: pd.DataFrame, frame: pd.DataFrame, role: Mapping[str, str], where: str, order: str | None) -> None:
+def _days(out: Any, frame: Any, role: Mapping[str, str], where: str, order: str | None) -> None:
     """Adds year, date and `word` (what stands where a day belongs)."""
     n = len(frame)
     year = np.full(n, np.nan)
     word = np.full(n, "", dtype=object)
     if "year" in role:
         year, text = _numbers(frame[role["year"]])
-        _mask(out, text != "", "PH604", [f"year {x!r} is no number" for x in text])
+        _mask(out, text != "", "PH604", lambda i: f"year {text[i]!r} is no number")
+        said = year
         odd = np.isfinite(year) & ((year < YEARS[0]) | (year > YEARS[1]) | (year != np.rint(year)))
-        _mask(out, odd, "PH604", [f"year {x:.12g} is out of range" for x in year])
+        _mask(out, odd, "PH604", lambda i: f"year {said[i]:.12g} is out of range")
         year = np.where(odd, np.nan, year)
     date = np.full(n, np.datetime64("NaT"), dtype="datetime64[D]")
     if "doy" in role:
         doy, word = _numbers(frame[role["doy"]])
         date = days_of(year, doy)
         bad = np.isfinite(doy) & ((doy < 1) | (doy > 366) | (doy > 365) & np.isfinite(year) & ~leap(year))
-        text = [f"day {d:g} of {y:.0f} does not exist" if np.isfinite(d + y) else "" for d, y in zip(doy, year, strict=True)]
-        _mask(out, bad, "PH604", text)
+        _mask(out, bad, "PH604", lambda i: f"day {doy[i]:g} of {year[i]:.0f} does not exist")
         date[bad] = np.datetime64("NaT")
         _mask(out, np.isfinite(doy) & np.isnan(year), "PH604", "states no year")
     if "date" in role:
@@ -260,7 +267,14 @@ def _days(out: pd.DataFrame, frame: pd.DataFrame, role: Mapping[str, str], where
 
 
 def _written_dates(
-    out: pd.DataFrame, column: pd.Series, date: Array, year: Array, word: Array, where: str, order: str | None, needed: bool
+    out: Any,
+    column: Any,
+    date: Array,
+    year: Array,
+    word: Array,
+    where: str,
+    order: str | None,
+    needed: bool,
 ) -> tuple[Array, Array]:
     """Dates as written fill in where no day of the year stands; where both stand they must agree."""
     try:
@@ -278,36 +292,37 @@ def _written_dates(
     if needed:
         gap = np.where(np.isnat(written), np.nan, written.astype("datetime64[Y]").astype(float) + 1970) - year
         late = np.abs(gap) > 1
-        _mask(out, late, "PH604", [f"the date {w} is not of the year {y:.0f}" for w, y in zip(written, year, strict=True)])
+        _mask(out, late, "PH604", lambda i: f"the date {written[i]} is not of the year {year[i]:.0f}")
         far = ~np.isnat(written) & (written.astype("datetime64[Y]").astype(float) + 1970 > YEARS[1])
-        _mask(out, far, "PH604", [f"date {w} is out of range" for w in written])
+        _mask(out, far, "PH604", lambda i: f"date {written[i]} is out of range")
         return written, word
-    _mask(out, differ, "PH604", [f"day of year and date {w} disagree" for w in written])
+    _mask(out, differ, "PH604", lambda i: f"day of year and date {written[i]} disagree")
     return np.where(np.isnat(date), written, date), word
 
 
-def _statuses(out: pd.DataFrame, frame: pd.DataFrame, role: Mapping[str, str], notes: list[str]) -> None:
+def _statuses(out: Any, frame: Any, role: Mapping[str, str], notes: list[str]) -> None:
     """Adds status and last_no; masks what says nothing."""
     n = len(out)
     said = as_names(frame[role["status"]]) if "status" in role else np.full(n, "", dtype=object)
     codes, found = pd.factorize(said)
-    known = np.array([plain(x) for x in found], dtype=object)[codes] if n else said
+    # NPN writes -1 where the observer was not sure
+    known = np.array([plain(x) if x != "-1" else "unknown" for x in found], dtype=object)[codes] if n else said
     words = out.pop("word").to_numpy(dtype=object)
     date = out["date"].to_numpy()
     dated = ~np.isnat(date)
-    never = np.array([w in _NEVER or s in _NEVER for w, s in zip(words, known, strict=True)], dtype=bool)
-    after = np.isin(known, list(_AFTER)) | (never & dated) | np.isin(words, list(_AFTER))
-    before = np.isin(known, list(_BEFORE))
+    never = _among(words, _NEVER) | _among(known, _NEVER)
+    after = _among(known, _AFTER) | (never & dated) | _among(words, _AFTER)
+    before = _among(known, _BEFORE)
     status = np.full(n, int(Status.OBSERVED), dtype=np.int8)
     status[after | never] = Status.AFTER
     status[before] = Status.BEFORE
-    strange = ~np.isin(known, list(_OBSERVED | _NEVER | _AFTER | _BEFORE | _UNKNOWN))
+    strange = ~_among(known, _OBSERVED | _NEVER | _AFTER | _BEFORE | _UNKNOWN)
     if strange.any() and not (("status" in role) and plain(role["status"]) == "phenophasestatus"):
         some = sorted(set(said[strange]))[:4]
         notes.append(f"status words not known, rows with a day taken as observed: {', '.join(some)}")
-    readable = np.array([w == "" or w in _NEVER or w in _AFTER or w in _UNKNOWN for w in words], dtype=bool)
-    _mask(out, ~readable, "PH604", [f"day {w!r} cannot be read" for w in words])
-    _mask(out, np.isin(known, list(_UNKNOWN)) | (~dated & ~never & ~after), "PH618", "states no day of bloom")
+    readable = _among(words, {""} | _NEVER | _AFTER | _UNKNOWN)
+    _mask(out, ~readable, "PH604", lambda i: f"day {words[i]!r} cannot be read")
+    _mask(out, _among(known, _UNKNOWN) | (~dated & ~never & ~after), "PH618", "states no day of bloom")
     _mask(out, before & ~dated, "PH618", "states no day of bloom")
     _mask(out, ~dated & np.isnan(out["year"].to_numpy()), "PH604", "states no year")
     out["status"] = status
@@ -315,7 +330,7 @@ def _statuses(out: pd.DataFrame, frame: pd.DataFrame, role: Mapping[str, str], n
 
 
 # ------------------------------------------------------------------------------------------------ visits
-def _visits(out: pd.DataFrame, frame: pd.DataFrame, role: Mapping[str, str], days: float) -> None:
+def _visits(out: Any, frame: Any, role: Mapping[str, str], days: float) -> None:
     """Phenometrics: the last visit without bloom bounds the day of bloom from below."""
     date = out["date"].to_numpy().astype("datetime64[D]")
     if "prior_no" in role:
@@ -346,7 +361,7 @@ def season_of(date: Array, latitude: Array, calendar: Calendar) -> Array:
     return found
 
 
-def _condense(out: pd.DataFrame, calendar: Calendar) -> pd.DataFrame:
+def _condense(out: Any, calendar: Calendar) -> Any:
     """One record per plant and season from visits with and without bloom."""
     out = out.copy()
     out["year"] = season_of(out["date"].to_numpy(), out["latitude"].to_numpy(), calendar)

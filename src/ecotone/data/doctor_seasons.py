@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -82,9 +83,10 @@ def examine_together(bloom: Path, temperature: Path, stations: Sequence[Path]) -
         return [problem(f"{bloom} with {temperature}", error)]
     where = f"{bloom} with {temperature}"
     found = [Finding("ok", where, report.summary())]
-    for row in report.reasons().itertuples():
-        if row.code in ("PH612", "PH614", "PH615", "PH606"):
-            found.append(Finding("warning", where, f"{row.records} records: {row.example}", _FIXES[row.code], row.code))
+    for row in report.reasons().to_dict("records"):
+        code = str(row["code"])
+        if code in ("PH612", "PH614", "PH615", "PH606"):
+            found.append(Finding("warning", where, f"{row['records']} records: {row['example']}", _FIXES[code], code))
     return found + [_heard(where, w) for w in report.warnings if w.code in ("PH613", "PH617")]
 
 
@@ -102,7 +104,7 @@ def _bloom(path: Path) -> list[Finding]:
 
     table = read_bloom(path)
     names = list(read_table(path, columns=lambda names: list(names[:1])).names)
-    frame = table.frame
+    frame: Any = table.frame
     good = frame[frame["code"] == ""]
     text = f"bloom table: {len(good)} usable records of {good['site_id'].nunique()} sites"
     if len(good):
@@ -127,10 +129,12 @@ def _twice(path: Path, table: object) -> list[Finding]:
     table = with_places(table, None)
     sites, site = sites_of(table.frame)
     records = place(table, sites["latitude"].to_numpy(dtype=float)[site], Calendar())
-    late = records[(records["code"] == "PH615")]
+    late: Any = records[records["code"] == "PH615"]
     found = []
     if len(late):
-        text = f"{len(late)} records lie outside the season, such as row {late['row'].iloc[0]}: {late['reason'].iloc[0]}"
+        text = (
+            f"{len(late)} records lie outside the season, such as row {late['row'].iloc[0]}: {late['reason'].iloc[0]}"
+        )
         found.append(Finding("warning", str(path), text, _FIXES["PH615"], "PH615"))
     try:
         _, warned = settle_duplicates(records, site, str(path), "error")
@@ -156,7 +160,9 @@ def _temperature(path: Path) -> list[Finding]:
         share = np.bincount(series.station, weights=missing) / np.diff(series.offset)
         worst = int(share.argmax())
         name = series.stations["station_id"].iloc[worst] or "the station"
-        what = f"{missing.mean():.1%} of the days between first and last are missing; most at {name}, {share[worst]:.1%}"
+        what = (
+            f"{missing.mean():.1%} of the days between first and last are missing; most at {name}, {share[worst]:.1%}"
+        )
         found.append(Finding("note", str(path), what, "seasons with long gaps before bloom are left out"))
     return found + [_heard(path, w) for w in warned]
 

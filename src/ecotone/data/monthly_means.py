@@ -41,7 +41,7 @@ def days_through(means: Array, starts: Array) -> Array:
     days = np.arange(starts[-1])
     mean_of = sparse.csr_array((1 / lengths[of_month], (of_month, days)), shape=(len(lengths), len(days)))
     table = np.moveaxis(np.asarray(means, dtype=float), -1, 0).reshape(len(lengths), -1)
-    anchors = splu((mean_of @ weights).tocsc()).solve(np.ascontiguousarray(table))
+    anchors = splu(sparse.csc_array(mean_of @ weights)).solve(np.ascontiguousarray(table))
     daily = weights @ anchors
     return np.moveaxis(daily.reshape(len(days), *np.shape(means)[:-1]), 0, -1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,16 @@ BLOOM: dict[str, tuple[str, ...]] = {
         *("doy", "dayofyear", "bloomdoy", "firstyesdoy", "meanfirstyesdoy", "transitiondates", "transitiondate"),
         *("julianday", "yday", "jday", "jd", "fullbloomdoy", "firstflowerdoy", "pheno", "day", "bloom", "tag"),
     ),
-    "date": ("date", "bloomdate", "observationdate", "eventdate", "datum", "fullbloomdate", "datebloom", "floweringdate"),
+    "date": (
+        "date",
+        "bloomdate",
+        "observationdate",
+        "eventdate",
+        "datum",
+        "fullbloomdate",
+        "datebloom",
+        "floweringdate",
+    ),
     **_PLACE,
     "group": ("group", "variety", "cultivar", "speciesorvariety", "varietyname", "sorte", "clone", "provenance"),
     "species": ("scientificname", "speciesname", "species", "commonname", "taxon", "speciesid"),
@@ -54,30 +64,41 @@ _T = ("temperature", "temp", "airtemp", "airtemperature", "t", "ta", "tair")
 TEMPERATURE: dict[str, tuple[str, ...]] = {
     "station": (
         *("stationid", "station", "siteid", "site", "sid", "locationid", "location", "stationname", "sitename"),
-        *("name", "id", "ghcnid", "wban"),
+        *("name", "id", "ghcnid", "wban", "stationsid"),
     ),
     "date": (
         *("datetime", "datetimeutc", "timestamp", "date", "time", "datum", "datetimelocal", "dateutc", "localtime"),
-        *("dt", "valid", "measurementdate"),
+        *("dt", "valid", "measurementdate", "messdatum"),
     ),
     "year": ("year", "yr", "jahr", "annee"),
     "month": ("month", "mo", "mon", "monat", "mois", "mm"),
     "day": ("day", "dayofmonth", "dd", "tag", "jour"),
     "doy": ("doy", "dayofyear", "yday", "jday", "julianday"),
     "hour": ("hour", "hr", "stunde", "heure"),
+    "clock": ("time", "timeofday", "uhrzeit", "clock"),
     "tmin": (
         *("tmin", "tminc", "tmn", "tn", "mint", "tmind", "tempmin", "mintemp", "temperaturemin", "mintemperature"),
         *("minimumtemperature", "temperature2mmin", "airtempmin", "minairtemp", "tminf", "tmink", "tasmin", "tmini"),
-        *("minimumairtemperature", "lowtemp", "tminimum", "tempminc", "mintempc", "tnk", "low"),
+        *("minimumairtemperature", "lowtemp", "tminimum", "tempminc", "mintempc", "tnk", "tre200dn", "low"),
     ),
     "tmax": (
         *("tmax", "tmaxc", "tmx", "tx", "maxt", "tmaxd", "tempmax", "maxtemp", "temperaturemax", "maxtemperature"),
         *("maximumtemperature", "temperature2mmax", "airtempmax", "maxairtemp", "tmaxf", "tmaxk", "tasmax", "tmaxi"),
-        *("maximumairtemperature", "hightemp", "tmaximum", "tempmaxc", "maxtempc", "txk", "high"),
+        *("maximumairtemperature", "hightemp", "tmaximum", "tempmaxc", "maxtempc", "txk", "tre200dx", "high"),
     ),
     "tmean": (
         *("tmean", "tmeanc", "tavg", "tavgc", "tmid", "meantemp", "tempmean", "tempavg", "avgtemp", "temperaturemean"),
-        *("meantemperature", "averagetemperature", "temperature2mmean", "temperature2m", "tas", "tg", "tm", "tmk"),
+        *(
+            "meantemperature",
+            "averagetemperature",
+            "temperature2mmean",
+            "temperature2m",
+            "tas",
+            "tg",
+            "tm",
+            "tmk",
+            "tre200d0",
+        ),
         *("tempc", "temperaturec", "tmeanf", "tmeank", "tempf", "tempk", "temperaturef", "temperaturek", *_T),
     ),
     **_PLACE,
@@ -86,7 +107,9 @@ TEMPERATURE: dict[str, tuple[str, ...]] = {
 _WORDS = {"site": "the site", "doy": "the day of bloom (doy)", "tmean": "a temperature"}
 
 
-def find(names: Sequence[str], aliases: Aliases, given: Mapping[str, str | None] | None, where: object) -> dict[str, str]:
+def find(
+    names: Sequence[str], aliases: Aliases, given: Mapping[str, str | None] | None, where: object
+) -> dict[str, str]:
     """Role -> column name, for the roles that have one; a column serves one role, the first that asks for it.
 
     Args:
@@ -101,6 +124,8 @@ def find(names: Sequence[str], aliases: Aliases, given: Mapping[str, str | None]
     by_plain: dict[str, str] = {}
     for name in names:
         by_plain.setdefault(plain(name), str(name))
+    for name in names:  # a unit in brackets is no part of the name
+        by_plain.setdefault(plain(re.sub(r"[(\[].*?[)\]]", "", str(name))), str(name))
     found: dict[str, str] = {}
     for role, name in (given or {}).items():
         if name is None:
@@ -110,13 +135,14 @@ def find(names: Sequence[str], aliases: Aliases, given: Mapping[str, str | None]
             what = f"no column {name!r} for {role}" if role in aliases else f"no such role as {role!r}"
             raise InputError("PH601", where, what, _closest(name, names) if role in aliases else _listed(list(aliases)))
         found[role] = match
-    free = {key: name for key, name in by_plain.items() if name not in found.values()}
+    free = {key: name for key, name in by_plain.items() if key and name not in found.values()}
     for role, spellings in aliases.items():
         if role in found:
             continue
         match = next((s for s in spellings if s in free), None)
         if match is not None:
-            found[role] = free.pop(match)
+            found[role] = free[match]
+            free = {key: name for key, name in free.items() if name != found[role]}
     return found
 
 
@@ -163,7 +189,7 @@ _COMPACT = re.compile(r"^\s*(\d{4})(\d{2})(\d{2})(?:(\d{2})(\d{2})?)?()$")
 _YEAR_LAST = re.compile(r"^\s*(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4})" + _TIME)
 
 
-def read_days(column: pd.Series, where: object, order: str | None = None) -> tuple[Array, Array]:
+def read_days(column: Any, where: object, order: str | None = None) -> tuple[Array, Array]:
     """Days and hours of a column of dates.
 
     Args:
@@ -182,7 +208,7 @@ def read_days(column: pd.Series, where: object, order: str | None = None) -> tup
         hours = np.asarray(column.dt.hour, dtype=float)
         return stamps.astype("datetime64[D]"), np.full(len(column), np.nan) if not np.nansum(hours) else hours
     codes, found = pd.factorize(column, use_na_sentinel=True)
-    text = [f"{int(x)}" if isinstance(x, float) and x == int(x) else str(x).strip() for x in found]
+    text = [f"{int(x)}" if isinstance(x, float) and x.is_integer() else str(x).strip() for x in found]
     parts = np.full((len(text) + 1, 4), -1, dtype=np.int64)  # year, month, day, hour; last row for missing cells
     last = []
     for i, word in enumerate(text):
@@ -232,16 +258,24 @@ def days_of(year: Array, doy: Array) -> Array:
 
 
 def leap(year: Array) -> Array:
-    """Whether Gregorian years are leap years."""
+    """Whether Gregorian years are leap years; False for NaN."""
+    year = np.where(np.isfinite(year), year, 1)
     return (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
 
 
-def as_names(column: pd.Series) -> Array:
+def as_names(column: Any) -> Array:
     """(R,) text of a column of labels; 12.0 is written 12, missing cells are ""."""
     if pd.api.types.is_float_dtype(column):
         whole = column.dropna()
-        if (whole == np.rint(whole)).all():
+        if ((whole == np.rint(whole)) & (whole.abs() < 1e15)).all():
             column = column.astype("Int64")
     codes, found = pd.factorize(column)
     words = np.array([*(str(x).strip() for x in found), ""], dtype=object)
     return words[codes]
+
+
+def as_numbers(column: Any) -> Array:
+    """(R,) float64 of a column, NaN where a cell is no finite number."""
+    found: Any = pd.to_numeric(column, errors="coerce")
+    values = found.to_numpy(dtype=np.float64)
+    return np.where(np.isfinite(values), values, np.nan)

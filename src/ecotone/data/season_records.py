@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,8 +24,9 @@ def sites_of(frame: pd.DataFrame) -> tuple[pd.DataFrame, Array]:
         longitude, altitude, country, group; and the positions.
     """
     key = ["site_id", "group"]
-    sites = frame.groupby(key, sort=True, dropna=False)[["latitude", "longitude", "altitude", "country"]].first()
-    at = pd.MultiIndex.from_frame(frame[key])
+    data: Any = frame
+    sites = data.groupby(key, sort=True, dropna=False)[["latitude", "longitude", "altitude", "country"]].first()
+    at = pd.MultiIndex.from_frame(data[key])
     position = sites.index.get_indexer(at)
     sites = sites.reset_index()
     sites["name"] = sites["site_id"]
@@ -88,7 +89,9 @@ def settle_duplicates(
     if how == "keep":
         return out, []
     good = np.flatnonzero((out["code"] == "").to_numpy())
-    keys = pd.DataFrame({"site": site[good], "plant": out["individual"].to_numpy()[good], "year": out["year"].to_numpy()[good]})
+    keys = pd.DataFrame(
+        {"site": site[good], "plant": out["individual"].to_numpy()[good], "year": out["year"].to_numpy()[good]}
+    )
     label = keys.groupby(["site", "plant", "year"], sort=False).ngroup().to_numpy()
     size = np.bincount(label)
     twice = good[size[label] > 1]

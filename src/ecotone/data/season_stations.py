@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ecotone.data.places import distance_km
-from ecotone.data.season_columns import as_names, find
+from ecotone.data.season_columns import as_names, as_numbers, find
 from ecotone.errors import InputError
 
 Array = np.ndarray
@@ -44,31 +45,36 @@ def read_stations(source: str | Path | pd.DataFrame) -> StationTable:
         InputError: PH601 when it holds neither.
     """
     if isinstance(source, pd.DataFrame):
-        frame, where = source, "station table"
+        data: Any = source
+        where = "station table"
     else:
         from ecotone.data.tables import read_table
 
-        frame, where = read_table(source).frame, str(source)
-    names = [str(name) for name in frame.columns]
-    frame = frame.set_axis(names, axis=1)
+        data = read_table(source).frame
+        where = str(source)
+    names = [str(name) for name in data.columns]
+    data = data.set_axis(names, axis=1)
     role = find(names, _LINK, None, where)
     if "station" not in role or not ({"site"} <= set(role) or {"latitude", "longitude"} <= set(role)):
         what = f"links no sites to stations; its columns are {', '.join(names[:30]) or 'none'}"
         raise InputError("PH601", where, what, "give site_id and station_id, or station_id, latitude and longitude")
-    station = as_names(frame[role["station"]])
+    station = as_names(data[role["station"]])
     if "site" in role:
-        pairs = pd.DataFrame({"site_id": as_names(frame[role["site"]]), "station_id": station})
+        pairs = pd.DataFrame({"site_id": as_names(data[role["site"]]), "station_id": station})
         if "distance" in role:
-            order = pd.to_numeric(frame[role["distance"]], errors="coerce").argsort(kind="stable")
-            pairs = pairs.iloc[order.to_numpy()]
+            pairs = pairs.iloc[np.argsort(as_numbers(data[role["distance"]]), kind="stable")]
         return StationTable(pairs.drop_duplicates(), None)
-    columns = {p: pd.to_numeric(frame[role[p]], errors="coerce") for p in ("latitude", "longitude", "altitude") if p in role}
+    columns = {p: as_numbers(data[role[p]]) for p in ("latitude", "longitude", "altitude") if p in role}
     places = pd.DataFrame({"station_id": station, **columns}).drop_duplicates("station_id")
     return StationTable(None, places)
 
 
 def candidates(
-    sites: pd.DataFrame, stations: pd.DataFrame, pairs: pd.DataFrame | None, within_km: float | None
+    sites: pd.DataFrame,
+    stations: pd.DataFrame,
+    pairs: pd.DataFrame | None,
+    within_km: float | None,
+    within_m: float = np.inf,
 ) -> tuple[Array, list[str]]:
     """Stations of each site, in order of preference.
 
@@ -76,10 +82,11 @@ def candidates(
     the nearest within the distance.
 
     Args:
-        sites: G rows: site_id, latitude, longitude.
-        stations: T rows: station_id, latitude, longitude.
+        sites: G rows: site_id, latitude, longitude, altitude.
+        stations: T rows: station_id, latitude, longitude, altitude.
         pairs: site_id and station_id, or None.
         within_km: Greatest distance of stations found by coordinates; None to find none.
+        within_m: Greatest difference in altitude of such stations, where both altitudes are known.
 
     Returns:
         (G, K) rows of `stations`, -1 where there is none, and G reasons, "" for sites that have a station.
@@ -100,7 +107,7 @@ def candidates(
     for i, station in enumerate(own):
         if station >= 0 and int(station) not in lists[i]:
             lists[i].append(int(station))
-    nearest, far = _near(sites, stations, lists, within_km)
+    nearest, far = _near(sites, stations, lists, within_km, within_m)
     if pairs is None and len(stations) == 1:
         lists = [found or [0] for found in lists]
     reasons = [
@@ -115,7 +122,7 @@ def candidates(
 
 
 def _near(
-    sites: pd.DataFrame, stations: pd.DataFrame, lists: list[list[int]], within_km: float | None
+    sites: pd.DataFrame, stations: pd.DataFrame, lists: list[list[int]], within_km: float | None, within_m: float
 ) -> tuple[Array, Array]:
     """Adds near stations to sites without any; (G,) the nearest station and its distance, -1 and NaN when unknown."""
     nearest, far = np.full(len(sites), -1), np.full(len(sites), np.nan)
@@ -123,14 +130,16 @@ def _near(
     placed = np.flatnonzero(np.isfinite(lat) & np.isfinite(lon))
     if not len(placed):
         return nearest, far
-    for i, (y, x) in enumerate(sites[["latitude", "longitude"]].to_numpy(dtype=float)):
+    height = stations["altitude"].to_numpy(dtype=float)
+    for i, (y, x, z) in enumerate(sites[["latitude", "longitude", "altitude"]].to_numpy(dtype=float)):
         if lists[i] or not np.isfinite(y + x):
             continue
         km = distance_km(y, x, lat[placed], lon[placed])
         order = np.argsort(km, kind="stable")
         nearest[i], far[i] = placed[order[0]], km[order[0]]
         if within_km is not None:
-            lists[i] = [int(placed[k]) for k in order[:_NEAREST] if km[k] <= within_km]
+            good = (km[order] <= within_km) & ~(np.abs(height[placed[order]] - z) > within_m)
+            lists[i] = [int(k) for k in placed[order[good]][:_NEAREST]]
     return nearest, far
 
 

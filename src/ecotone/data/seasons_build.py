@@ -8,15 +8,16 @@ replaced by what is usual at the station, so that the tensor is whole; `known` s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ecotone.data.bloom_tables import BloomTable, bloom_table, read_bloom, with_places
+from ecotone.data.bloom_tables import BloomTable, bloom_table, read_bloom, season_of, with_places
 from ecotone.data.daily_series import DailySeries, Filled
+from ecotone.data.season_choice import Judged, Wanted, choose, unlabelled
 from ecotone.data.season_records import Duplicates, place, settle_duplicates, sites_of
 from ecotone.data.season_stations import StationTable, candidates, read_stations
 from ecotone.data.seasons import Calendar, Seasons, Status
@@ -26,7 +27,6 @@ from ecotone.errors import EcotoneWarning, InputError
 
 Array = np.ndarray
 _THIN = 2
-_NO_STATION = 1 << 20
 
 
 def build_seasons(
@@ -36,6 +36,7 @@ def build_seasons(
     *,
     stations: pd.DataFrame | str | Path | Sequence[pd.DataFrame | str | Path] | None = None,
     within_km: float | None = None,
+    within_m: float = 150.0,
     max_missing: float = 0.03,
     max_gap: int = 5,
     years: tuple[int, int] | None = None,
@@ -54,9 +55,10 @@ def build_seasons(
         stations: Tables that link site_id to station_id (several rows per site are tried by quality, then order), or give
             coordinates of stations.
         within_km: Greatest distance of a station found by coordinates; None to find none.
+        within_m: Greatest difference in altitude of such a station, metres, where both altitudes are known.
         max_missing: Greatest share of days before bloom without a measured temperature.
         max_gap: Longest gap in days before bloom.
-        years: First and last bloom year wanted.
+        years: First and last bloom year wanted, with a record or without.
         all_years: Also seasons without a record, with status UNKNOWN, wherever there are temperatures.
         duplicates: What happens to contradicting records of one site and year; see `settle_duplicates`.
         latitude: Degrees, for sites that state none.
@@ -80,9 +82,9 @@ def build_seasons(
     table = with_places(_bloom(bloom, series, {"calendar": calendar} | dict(bloom_options or {})), latitude)
     warned += table.warnings
     if years is not None:
-        table = _within(table, years)
+        table = _within(table, years, calendar)
     sites, site = sites_of(table.frame)
-    options, why = candidates(sites.assign(site_id=sites["name"]), series.stations, pairs, within_km)
+    options, why = candidates(sites.assign(site_id=sites["name"]), series.stations, pairs, within_km, within_m)
     _borrow_places(sites, series, options)
     if (far := sites["latitude"].isna().to_numpy()).any():
         what = f"{far.sum()} of {len(sites)} sites have no latitude and are taken as northern"
@@ -91,11 +93,13 @@ def build_seasons(
     records, more = settle_duplicates(records, site, table.where, duplicates)
     warned += more
     filled = Filled.of(series, max_gap)
-    wanted = _Wanted.of_records(records, site)
-    added = _unlabelled(records, site, sites, series, options, calendar) if all_years else None
+    wanted = Wanted.of_records(records, site)
+    added = unlabelled(records, site, sites, series, options, calendar) if all_years else None
+    if added is not None and years is not None:
+        added = added.take((added.year >= years[0]) & (added.year <= years[1]))
     if added is not None:
         wanted = wanted.join(added)
-    judged = _choose(wanted, options, filled, calendar.length)
+    judged = choose(wanted, options, filled, calendar.length, max_missing, max_gap)
     ok = _mask_gaps(records, wanted, judged, site, why, series, max_missing, max_gap)
     if not ok.any():
         raise _nothing(records, table.where, where_t)
@@ -127,14 +131,17 @@ def _bloom(source: Any, series: DailySeries, options: dict[str, Any]) -> BloomTa
     # no records: every station is a site, with one unusable record so that it is known
     frame = series.stations.rename(columns={"station_id": "site_id"}).replace({"site_id": {"": "site"}})
     frame = frame.assign(year=np.nan, doy=np.nan)
-    return bloom_table(frame[["site_id", "latitude", "longitude", "altitude", "year", "doy"]], where="stations")
+    chosen: Any = frame[["site_id", "latitude", "longitude", "altitude", "year", "doy"]]
+    return bloom_table(chosen, where="stations")
 
 
-def _within(table: BloomTable, years: tuple[int, int]) -> BloomTable:
-    year = table.frame["year"].to_numpy()
+def _within(table: BloomTable, years: tuple[int, int], calendar: Calendar) -> BloomTable:
+    frame: Any = table.frame
+    dated = season_of(frame["date"].to_numpy(), frame["latitude"].to_numpy(dtype=float), calendar)
+    year = np.where(np.isnan(frame["year"]), dated, frame["year"])
     with np.errstate(invalid="ignore"):
         outside = (year < years[0]) | (year > years[1])
-    return BloomTable(table.frame[~outside].reset_index(drop=True), table.where, table.notes, table.warnings)
+    return BloomTable(frame[~outside].reset_index(drop=True), table.where, table.notes, table.warnings)
 
 
 def _placed(series: DailySeries, found: StationTable) -> DailySeries:
@@ -149,7 +156,7 @@ def _placed(series: DailySeries, found: StationTable) -> DailySeries:
     return replace(series, stations=stations)
 
 
-def _borrow_places(sites: pd.DataFrame, series: DailySeries, options: Array) -> None:
+def _borrow_places(sites: Any, series: DailySeries, options: Array) -> None:
     """Sites without coordinates get those of their first station."""
     first = options[:, 0]
     for column in ("latitude", "longitude", "altitude"):
@@ -158,109 +165,11 @@ def _borrow_places(sites: pd.DataFrame, series: DailySeries, options: Array) -> 
         sites[column] = np.where(np.isnan(own) & (first >= 0), value, own)
 
 
-# ------------------------------------------------------------------------------------------------ choosing
-@dataclass(frozen=True)
-class _Wanted:
-    """Seasons asked for: (N,) row of the records (-1 without one), site, bloom year, day 0, and last day that matters."""
-
-    row: Array
-    site: Array
-    year: Array
-    first: Array
-    upto: Array
-
-    @classmethod
-    def of_records(cls, records: pd.DataFrame, site: Array) -> _Wanted:
-        row = np.flatnonzero((records["code"] == "").to_numpy())
-        some = records.iloc[row]
-        upto = np.floor(some["event"].to_numpy(dtype=float)).astype(np.int64)
-        first = some["first"].to_numpy().astype("datetime64[D]")
-        return cls(row, site[row], some["year"].to_numpy(dtype=float).astype(np.int64), first, upto)
-
-    def join(self, other: _Wanted) -> _Wanted:
-        return _Wanted(*(np.concatenate([getattr(self, k), getattr(other, k)]) for k in self.__dataclass_fields__))
-
-
-@dataclass
-class _Judged:
-    """(N,) station (-1 without one), days without a measured mean up to bloom, longest gap, worst quality, known days."""
-
-    station: Array
-    missing: Array
-    gap: Array
-    quality: Array
-
-
-def _choose(wanted: _Wanted, options: Array, filled: Filled, length: int) -> _Judged:
-    """The best candidate of each season: fewest missing days past what is tolerable, then quality, then preference."""
-    n = len(wanted.row)
-    best = _Judged(np.full(n, -1), np.full(n, _NO_STATION), np.full(n, _NO_STATION), np.full(n, -1, dtype=np.int16))
-    score = np.full(n, np.inf)
-    for k in range(options.shape[1]):
-        station = options[wanted.site, k]
-        rows = np.flatnonzero(station >= 0)
-        if not len(rows):
-            continue
-        part = _judge(filled, station[rows], wanted.first[rows], wanted.upto[rows], length)
-        worst = np.where(part.quality < 0, 99, part.quality)
-        now = np.minimum(part.missing, 400) // 6 * 1e4 + worst * 10 + min(k, 9)
-        better = now < score[rows]
-        at = rows[better]
-        score[at] = now[better]
-        for name in ("station", "missing", "gap", "quality"):
-            getattr(best, name)[at] = getattr(part, name)[better]
-    return best
-
-
-def _judge(filled: Filled, station: Array, first: Array, upto: Array, length: int) -> _Judged:
-    at = filled.series.window(station, first, length)
-    day = np.arange(length)
-    before = day <= upto[:, None]
-    known = filled.known[at] & (at >= 0)
-    lost = before & ~known
-    run = np.cumsum(lost, axis=1, dtype=np.int16)
-    since = np.maximum.accumulate(np.where(lost, 0, run), axis=1)  # losses up to the last day that was not lost
-    quality = np.where(before & known, filled.series.quality[at], -1).max(axis=1)
-    return _Judged(station, lost.sum(axis=1), (run - since).max(axis=1), quality)
-
-
-def _unlabelled(
-    records: pd.DataFrame, site: Array, sites: pd.DataFrame, series: DailySeries, options: Array, calendar: Calendar
-) -> _Wanted:
-    """Seasons of every site and year with temperatures and no usable record."""
-    first, last = series.first, series.last
-    years, places, days = [], [], []
-    latitude = sites["latitude"].to_numpy(dtype=float)
-    for g in range(len(sites)):
-        own = options[g][options[g] >= 0]
-        if not len(own):
-            continue
-        begin = int(first[own].min().astype("datetime64[Y]").astype(int)) + 1970
-        end = int(last[own].max().astype("datetime64[Y]").astype(int)) + 1971
-        year = np.arange(begin, end + 1)
-        start = calendar.first_day(year, np.full(len(year), latitude[g]))
-        seen = (last[own].max() - start).astype(int)  # day index of the last temperature
-        good = (seen >= 0) & (start + calendar.length > first[own].min())
-        years.append(year[good])
-        places.append(np.full(good.sum(), g))
-        days.append((start[good], np.minimum(seen[good], calendar.length - 1)))
-    if not years:
-        nothing = np.zeros(0, dtype=np.int64)
-        return _Wanted(nothing, nothing, nothing, nothing.astype("datetime64[D]"), nothing)
-    year, place_, start, upto = (
-        np.concatenate(x) for x in (years, places, [d[0] for d in days], [d[1] for d in days])
-    )
-    good = (records["code"] == "").to_numpy()
-    taken = set(zip(site[good].tolist(), records["year"].to_numpy()[good].astype(int).tolist(), strict=True))
-    free = np.array([(int(g), int(y)) not in taken for g, y in zip(place_, year, strict=True)], dtype=bool)
-    row = np.full(int(free.sum()), -1)
-    return _Wanted(row, place_[free], year[free], start[free], upto[free])
-
-
+# ------------------------------------------------------------------------------------------------ masks
 def _mask_gaps(
-    records: pd.DataFrame,
-    wanted: _Wanted,
-    judged: _Judged,
+    records: Any,
+    wanted: Wanted,
+    judged: Judged,
     site: Array,
     why: list[str],
     series: DailySeries,
@@ -273,7 +182,10 @@ def _mask_gaps(
     nothing = ~none & (judged.missing >= days)
     many = ~none & ~nothing & (judged.missing > max_missing * days)
     long = ~none & ~nothing & ~many & (judged.gap > max_gap)
-    codes, reasons = records["code"].to_numpy(dtype=object, copy=True), records["reason"].to_numpy(dtype=object, copy=True)
+    codes, reasons = (
+        records["code"].to_numpy(dtype=object, copy=True),
+        records["reason"].to_numpy(dtype=object, copy=True),
+    )
     names = series.stations["station_id"].to_numpy()
     for i in np.flatnonzero((none | nothing | many | long) & (wanted.row >= 0)):
         r, station = wanted.row[i], judged.station[i]
@@ -294,7 +206,7 @@ def _mask_gaps(
     return ~(none | nothing | many | long)
 
 
-def _nothing(records: pd.DataFrame, where: str, where_t: str) -> InputError:
+def _nothing(records: Any, where: str, where_t: str) -> InputError:
     left = records[records["code"] != ""]
     code = left["code"].value_counts().index[0] if len(left) else "PH612"
     example = left[left["code"] == code].iloc[0] if len(left) else None
@@ -306,7 +218,13 @@ def _nothing(records: pd.DataFrame, where: str, where_t: str) -> InputError:
 
 # ------------------------------------------------------------------------------------------------ results
 def _seasons(
-    wanted: _Wanted, judged: _Judged, order: Array, filled: Filled, sites: pd.DataFrame, records: pd.DataFrame, calendar: Calendar
+    wanted: Wanted,
+    judged: Judged,
+    order: Array,
+    filled: Filled,
+    sites: Any,
+    records: Any,
+    calendar: Calendar,
 ) -> Seasons:
     series = filled.series
     station, first, row = judged.station[order], wanted.first[order], wanted.row[order]
@@ -320,7 +238,9 @@ def _seasons(
     names = series.stations["station_id"].to_numpy(dtype=object)
     site = wanted.site[order]
     used = pd.Series(names[station]).groupby(site).agg(lambda s: s.value_counts().index[0])
-    table = sites.drop(columns="name").assign(station=used.reindex(range(len(sites)), fill_value="").to_numpy(dtype=object))
+    table: Any = sites.drop(columns="name").assign(
+        station=used.reindex(range(len(sites)), fill_value="").to_numpy(dtype=object)
+    )
     columns = ["site_id", "latitude", "longitude", "altitude", "country", "group", "station"]
     return Seasons(
         daily=np.ascontiguousarray(values[..., :3]),
@@ -344,11 +264,11 @@ def _seasons(
 
 
 def _report(
-    records: pd.DataFrame,
-    sites: pd.DataFrame,
+    records: Any,
+    sites: Any,
     site: Array,
-    wanted: _Wanted,
-    judged: _Judged,
+    wanted: Wanted,
+    judged: Judged,
     order: Array,
     series: DailySeries,
     warned: list[EcotoneWarning],
@@ -357,7 +277,9 @@ def _report(
     n = len(records)
     names = np.append(series.stations["station_id"].to_numpy(dtype=object), "")
     words = np.array([*series.quality_names, ""], dtype=object)
-    season, station, missing, gap, days, quality = (np.full(n, v, dtype=np.float64) for v in (-1, -1, np.nan, np.nan, np.nan, -1))
+    season, station, missing, gap, days, quality = (
+        np.full(n, v, dtype=np.float64) for v in (-1, -1, np.nan, np.nan, np.nan, -1)
+    )
     has = wanted.row >= 0
     row = wanted.row[has]
     found = judged.station[has] >= 0
@@ -367,15 +289,15 @@ def _report(
     days[row] = wanted.upto[has] + 1
     kept = wanted.row[order]
     season[kept[kept >= 0]] = np.flatnonzero(kept >= 0)
-    out = records[["row", "site_id", "group", "year", "date", "status"]].copy()
+    out: Any = records[["row", "site_id", "group", "year", "date", "status"]].copy()
     out["site_id"] = sites["site_id"].to_numpy(dtype=object)[site]
     out["station"], out["quality"] = names[station.astype(int)], words[quality.astype(int)]
     out["kept"], out["season"] = season >= 0, season.astype(np.int64)
     out["code"], out["reason"] = records["code"], records["reason"]
     out["missing"], out["longest_gap"], out["days"] = missing, gap, days
-    by = out.assign(site=site)
+    by: Any = out.assign(site=site)
     good = by[by["kept"]].groupby("site")
-    frame = sites[["site_id", "group"]].copy()
+    frame: Any = sites[["site_id", "group"]].copy()
     every = range(len(sites))
     frame["station"] = good["station"].agg(lambda s: s.value_counts().index[0]).reindex(every, fill_value="").to_numpy()
     frame["records"] = by.groupby("site").size().reindex(every, fill_value=0).to_numpy()
@@ -383,6 +305,7 @@ def _report(
     frame["first_year"] = good["year"].min().reindex(every).to_numpy()
     frame["last_year"] = good["year"].max().reindex(every).to_numpy()
     frame["missing"] = (good["missing"].sum() / good["days"].sum()).reindex(every).to_numpy()
+    frame["longest_gap"] = good["longest_gap"].max().reindex(every).to_numpy()
     frame["thin"] = (frame["kept"] > 0) & (frame["kept"] < _THIN)
     if frame["thin"].any():
         some = list(frame["site_id"][frame["thin"]])

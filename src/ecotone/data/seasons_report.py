@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ecotone.errors import CODES, EcotoneWarning
@@ -18,7 +20,7 @@ class SeasonReport:
             season (position in the `Seasons`, -1 when left out), code and reason ("" when kept), missing (days before bloom
             without a measured mean temperature), longest_gap (days), days (from the season's start to bloom).
         sites: One row per site: site_id, group, station, records, kept, first_year, last_year, missing (share of the days
-            before bloom of its kept seasons), thin (fewer than 2 seasons).
+            before bloom of its kept seasons), longest_gap (days, of its kept seasons), thin (fewer than 2 seasons).
         unlabelled: Seasons without a record that were added.
         warnings: What was noticed and handled.
         notes: What was noticed, in words.
@@ -36,17 +38,18 @@ class SeasonReport:
 
     def reasons(self) -> pd.DataFrame:
         """One row per code: code, meaning, records, and the reason of the first record as an example; most frequent first."""
-        out = self.records[~self.records["kept"]]
+        out: Any = self.records[~self.records["kept"]]
         table = out.groupby("code", sort=True).agg(records=("code", "size"), example=("reason", "first")).reset_index()
         table.insert(1, "meaning", [CODES.get(str(code), "") for code in table["code"]])
         return table.sort_values("records", ascending=False, kind="stable").reset_index(drop=True)
 
     def summary(self) -> str:
         """One line for the command line."""
-        kept, total = int(self.records["kept"].sum()), len(self.records)
-        sites = int((self.sites["kept"] > 0).sum()) if len(self.sites) else 0
+        kept, total = int(np.sum(self.records["kept"].to_numpy())), len(self.records)
+        sites = int(np.sum(self.sites["kept"].to_numpy() > 0))
         text = f"{kept} of {total} bloom records at {sites} sites have temperatures"
         if self.unlabelled:
             text += f", {self.unlabelled} seasons without a record"
-        left = [f"{row.records} {row.meaning.split(' (')[0]} [{row.code}]" for row in self.reasons().itertuples()]
+        rows = self.reasons().to_dict("records")
+        left = [f"{row['records']} {row['meaning'].split(' (')[0]} [{row['code']}]" for row in rows]
         return text + (f"; left out: {', '.join(left)}" if left else "")

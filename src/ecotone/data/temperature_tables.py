@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ import pandas as pd
 from ecotone.data.daily_series import DailySeries, from_rows, straight_lines
 from ecotone.data.monthly_means import days_through, month_starts
 from ecotone.data.occurrence_columns import plain
-from ecotone.data.season_columns import TEMPERATURE, as_names, days_of, find, lacking, read_days
+from ecotone.data.season_columns import TEMPERATURE, as_names, as_numbers, days_of, find, lacking, read_days
 from ecotone.data.temperature_units import in_celsius
 from ecotone.errors import EcotoneWarning, InputError
 
@@ -79,7 +80,7 @@ def temperature_table(
             another kind, IO102 no rows.
     """
     names = [str(name) for name in frame.columns]
-    frame = frame.set_axis(names, axis=1)
+    data: Any = frame.set_axis(names, axis=1)
     kind = kind_of(names, columns)
     role = find(names, TEMPERATURE, columns, where)
     if not kind:
@@ -88,27 +89,27 @@ def temperature_table(
         what = f"days cannot be told from its columns {', '.join(names[:30])}"
         fix = "give date, or year and doy, or year, month and day; for monthly means year and month"
         raise InputError("PH619", where, what, fix)
-    if frame.empty:
+    if data.empty:
         raise InputError("IO102", where, "has no rows below its header", "pass a table with one row per day")
-    stations, station = _stations(frame, role)
+    stations, station = _stations(data, role)
     if kind == "wide":
-        return _from_wide(frame, role, names, stations, station, where, unit)
+        return _from_wide(data, role, names, stations, station, where, unit)
     warned: list[EcotoneWarning] = []
-    values = np.stack([_column(frame, role, v) for v in _VALUES], axis=1)
+    values = np.stack([_column(data, role, v) for v in _VALUES], axis=1)
     if kind == "monthly":
-        year, month = _column(frame, role, "year"), _column(frame, role, "month")
+        year, month = _column(data, role, "year"), _column(data, role, "month")
         return _from_months(station, stations, _month(year, month), values, where, unit)
-    day, hour = _days(frame, role, where, date_order)
+    day, hour = _days(data, role, where, date_order)
     good = ~np.isnat(day)
     if not good.all():
-        _unreadable(frame, role, good, where, warned)
-        frame, station, day, hour, values = frame[good], station[good], day[good], hour[good], values[good]
+        _unreadable(data, role, good, where, warned)
+        data, station, day, hour, values = data[good], station[good], day[good], hour[good], values[good]
     month = day.astype("datetime64[M]").astype(np.int64)
     checked = in_celsius(values, station, month, stations["station_id"].to_numpy(), where, unit)
     warned += checked.warnings
     if np.isfinite(hour).any() and pd.Series(hour).nunique() > 1:
         return _from_hours(station, stations, day, hour, checked.values), warned
-    quality = as_names(frame[role["quality"]]) if "quality" in role else None
+    quality = as_names(data[role["quality"]]) if "quality" in role else None
     if quality is not None:
         quality[quality == ""] = None
     _repeated(station, day, checked.values, where, warned)
@@ -119,17 +120,20 @@ def temperature_table(
 
 
 # ------------------------------------------------------------------------------------------------ columns
-def _column(frame: pd.DataFrame, role: Mapping[str, str], name: str) -> Array:
+def _column(frame: Any, role: Mapping[str, str], name: str) -> Array:
     if name not in role:
         return np.full(len(frame), np.nan)
-    return pd.to_numeric(frame[role[name]], errors="coerce").to_numpy(dtype=np.float64)
+    return as_numbers(frame[role[name]])
 
 
-def _stations(frame: pd.DataFrame, role: Mapping[str, str]) -> tuple[pd.DataFrame, Array]:
+def _stations(frame: Any, role: Mapping[str, str]) -> tuple[pd.DataFrame, Array]:
     """Stations in order of name, and (R,) the station of each row."""
     label = frame[role["station"]] if "station" in role else pd.Series(np.zeros(len(frame)))
-    codes, found = pd.factorize(label, sort=True, use_na_sentinel=True)
+    codes, found = pd.factorize(label, use_na_sentinel=True)
     names = as_names(pd.Series(found)) if "station" in role else np.array([""], dtype=object)
+    order = np.argsort(names.astype(str), kind="stable")
+    place = np.append(np.argsort(order), -1)  # the last for rows that name no station
+    names, codes = names[order], place[codes]
     if (codes < 0).any():  # rows that name no station
         codes = np.where(codes < 0, len(names), codes)
         names = np.append(names, "")
@@ -142,19 +146,20 @@ def _stations(frame: pd.DataFrame, role: Mapping[str, str]) -> tuple[pd.DataFram
     return stations, codes.astype(np.int64)
 
 
-def _days(
-    frame: pd.DataFrame, role: Mapping[str, str], where: str, order: str | None
-) -> tuple[Array, Array]:
+def _days(frame: Any, role: Mapping[str, str], where: str, order: str | None) -> tuple[Array, Array]:
     """(R,) day and (R,) hour, NaT and NaN where there is none."""
     hour = _column(frame, role, "hour")
     if {"year", "month", "day"} <= set(role):
         year, month, day = (_column(frame, role, name) for name in ("year", "month", "day"))
         months = _month(year, month)
-        days = months.astype("datetime64[D]") + (np.nan_to_num(day, nan=1).astype(np.int64) - 1)
-        days[np.isnan(day) | (days.astype("datetime64[M]") != months)] = np.datetime64("NaT")
+        odd = ~((day >= 1) & (day <= 31))
+        days = months.astype("datetime64[D]") + (np.where(odd, 1, day).astype(np.int64) - 1)
+        days[odd | (days.astype("datetime64[M]") != months)] = np.datetime64("NaT")
     elif "date" in role:
         days, written = read_days(frame[role["date"]], where, order)
         hour = np.where(np.isnan(hour), written, hour)
+        if "clock" in role and np.isnan(hour).all():
+            hour = _clock(frame[role["clock"]])
     else:
         doy = _column(frame, role, "doy")
         doy[(np.abs(doy) > 366)] = np.nan
@@ -167,6 +172,11 @@ def _days(
     return days, hour
 
 
+def _clock(column: Any) -> Array:
+    """(R,) hours of times such as 13:00 or 9."""
+    return as_numbers(column.astype(str).str.extract(r"^\s*(\d{1,2})(?:[:h.].*)?$", expand=False))
+
+
 def _month(year: Array, month: Array) -> Array:
     good = np.isfinite(year) & (month >= 1) & (month <= 12) & (np.abs(year) < 1e5)
     out = (np.where(good, (year - 1970) * 12 + month - 1, 0)).astype(np.int64).astype("datetime64[M]")
@@ -174,9 +184,7 @@ def _month(year: Array, month: Array) -> Array:
     return out
 
 
-def _unreadable(
-    frame: pd.DataFrame, role: Mapping[str, str], good: Array, where: str, warned: list[EcotoneWarning]
-) -> None:
+def _unreadable(frame: Any, role: Mapping[str, str], good: Array, where: str, warned: list[EcotoneWarning]) -> None:
     bad = frame[~good].iloc[0]
     shown = [r for r in ("date", "year", "month", "day", "doy", "hour") if r in role]
     shown = ["date"] if "date" in role and not {"year", "month", "day"} <= set(role) else shown
@@ -206,7 +214,9 @@ def _repeated(station: Array, day: Array, values: Array, where: str, warned: lis
 # ------------------------------------------------------------------------------------------------ hours
 def _from_hours(station: Array, stations: pd.DataFrame, day: Array, hour: Array, values: Array) -> DailySeries:
     """Days of 24 hours; hours missing within a longer stretch leave the whole day missing."""
-    value = np.where(np.isnan(values[:, 2]), np.nanmean(values[:, :2], axis=1), values[:, 2]) if _any(values) else values[:, 2]
+    value = values[:, 2]
+    if np.isnan(value).all():  # a table of hourly extremes only
+        value = values[:, :2].mean(axis=1)
     number = day.astype(np.int64)
     _, first, place = np.unique(station * (1 << 32) + number + (1 << 30), return_index=True, return_inverse=True)
     cell = place * 24 + np.nan_to_num(hour).astype(np.int64)
@@ -216,17 +226,15 @@ def _from_hours(station: Array, stations: pd.DataFrame, day: Array, hour: Array,
     with np.errstate(invalid="ignore"):
         hours = np.where(count > 0, total / np.maximum(count, 1), np.nan).reshape(-1, 24)
     nothing = np.full((len(first), 3), np.nan)
-    series = from_rows(station[first], stations["station_id"].to_numpy(), day[first], nothing, None, hours, stations=stations)
+    series = from_rows(
+        station[first], stations["station_id"].to_numpy(), day[first], nothing, None, hours, stations=stations
+    )
     hours = series.hours if series.hours is not None else hours
     flat, _ = straight_lines(hours.reshape(-1, 1), series.offset * 24, _MAX_HOURS)
     hours = flat.reshape(-1, 24)
     hours[np.isnan(hours).any(axis=1)] = np.nan
     daily = np.stack([hours.min(axis=1), hours.max(axis=1), hours.mean(axis=1)], axis=1)
     return replace(series, values=daily.astype(np.float32), hours=hours, source="hourly")
-
-
-def _any(values: Array) -> bool:
-    return bool(np.isfinite(values[:, :2]).any() and np.isnan(values[:, 2]).all())
 
 
 # ------------------------------------------------------------------------------------------------ months
@@ -240,7 +248,7 @@ def _wide(names: list[str]) -> dict[str, tuple[int, int]]:
 
 
 def _from_wide(
-    frame: pd.DataFrame,
+    frame: Any,
     role: Mapping[str, str],
     names: list[str],
     stations: pd.DataFrame,
@@ -251,7 +259,7 @@ def _from_wide(
     year = _column(frame, role, "year")
     wide = _wide(names)
     months = np.concatenate([_month(year + shift, np.full(len(frame), month + 1.0)) for month, shift in wide.values()])
-    means = np.concatenate([pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=float) for name in wide])
+    means = np.concatenate([as_numbers(frame[name]) for name in wide])
     values = np.stack([np.full(len(means), np.nan), np.full(len(means), np.nan), means], axis=1)
     return _from_months(np.tile(station, len(wide)), stations, months, values, where, unit)
 
@@ -262,7 +270,9 @@ def _from_months(
     """Daily values through runs of consecutive months."""
     good = ~np.isnat(months)
     number = np.where(good, months, np.datetime64("1970-01", "M")).astype(np.int64)
-    good &= (number >= _OLDEST.astype("datetime64[M]").astype(int)) & (number <= _NEWEST.astype("datetime64[M]").astype(int))
+    good &= (number >= _OLDEST.astype("datetime64[M]").astype(int)) & (
+        number <= _NEWEST.astype("datetime64[M]").astype(int)
+    )
     if not good.any():
         raise InputError("PH604", where, "no year and month can be read", "give year and month as numbers")
     checked = in_celsius(values[good], station[good], number[good], stations["station_id"].to_numpy(), where, unit)

@@ -11,11 +11,29 @@ from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
 
 Array = np.ndarray
 UNITS = ("C", "F", "K", "0.1C")
-CODES = (-999, -9999, 999, 9999, -99, -99.9, -999.9, 99.9, 999.9, 99.99, 9999.9, -9999.9, -32768, 32767, -8888, 6999, 7999)
+CODES = (
+    -999,
+    -9999,
+    999,
+    9999,
+    -99,
+    -99.9,
+    -999.9,
+    99.9,
+    999.9,
+    99.99,
+    9999.9,
+    -9999.9,
+    -32768,
+    32767,
+    -8888,
+    6999,
+    7999,
+)
 RANGE = (-90.0, 60.0)  # degC; the coldest and hottest air measured on earth lie within
 _WORDS = {"F": "Fahrenheit", "K": "Kelvin", "0.1C": "tenths of a degree"}
 _WARMEST_MONTH = 42.0  # degC; no station has a warmer monthly mean
-_WIDEST_DAY = 21.5  # degC; mean daily range of the driest deserts
+_WIDEST_DAY = 25.0  # degC; beyond the mean daily range of the driest deserts
 _COLDEST_SUMMER = -2.0  # degC; no place with a bloom record has a colder warmest month
 _RARE = 0.001
 
@@ -69,7 +87,8 @@ def _codes(out: Checked, where: str, unit: str) -> None:
     """Usual codes for missing values, where they cannot be temperatures."""
     low, high = (float(_unconvert(x, unit)) for x in RANGE)
     hit = np.isin(np.round(out.values, 2), CODES) & ((out.values < low) | (out.values > high))
-    if unit == "C" and hit.any() and np.nanmedian(np.where(hit, np.nan, out.values)) > high:
+    rest = out.values[np.isfinite(out.values) & ~hit]
+    if unit == "C" and rest.size and np.median(rest) > high:
         hit &= np.abs(out.values) > 900  # another unit, in which some codes are plain temperatures
     if not hit.any():
         return
@@ -91,18 +110,24 @@ def _mean(values: Array) -> Array:
 
 def warmest_month(mean: Array, station: Array, month: Array, stations: int) -> Array:
     """(T,) largest monthly mean of each station, of months with at least 10 values where there are such; NaN without."""
+    return _month_means(mean, station, month, stations)[1]
+
+
+def _month_means(mean: Array, station: Array, month: Array, stations: int) -> tuple[Array, Array]:
+    """(T,) smallest and (T,) largest monthly mean of each station."""
     there = np.isfinite(mean)
-    out = np.full(stations, -np.inf)
+    low, high = np.full(stations, np.inf), np.full(stations, -np.inf)
     if not there.any():
-        return np.full(stations, np.nan)
+        return np.full(stations, np.nan), np.full(stations, np.nan)
     base = month[there].min()
     span = int(month[there].max() - base) + 1
     key, place = np.unique(station[there] * span + (month[there] - base), return_inverse=True)
     count = np.bincount(place)
     average = np.bincount(place, weights=mean[there]) / count
     full = count >= min(10, count.max())
-    np.maximum.at(out, (key // span)[full], average[full])
-    return np.where(np.isinf(out), np.nan, out)
+    np.minimum.at(low, (key // span)[full], average[full])
+    np.maximum.at(high, (key // span)[full], average[full])
+    return np.where(np.isinf(low), np.nan, low), np.where(np.isinf(high), np.nan, high)
 
 
 def _recognise(values: Array, station: Array, month: Array, names: Array, where: str) -> None:
@@ -111,12 +136,13 @@ def _recognise(values: Array, station: Array, month: Array, names: Array, where:
     with np.errstate(invalid="ignore"):
         if not np.isfinite(mean).any():
             return
-        warmest = warmest_month(mean, station, month, n)
+        coldest, warmest = _month_means(mean, station, month, n)
         width = values[:, TMAX] - values[:, TMIN]
         there = np.isfinite(width)
         count = np.bincount(station[there], minlength=n)
         width = np.bincount(station[there], weights=width[there], minlength=n) / np.where(count > 0, count, np.nan)
-        kelvin = (warmest > 200) & (warmest < 340)
+        # a mild station in tenths may pass for a cold one in Kelvin, but not its daily range
+        kelvin = (coldest > 200) & (warmest < 340) & ~(width > 40)
         tenths = ~kelvin & (warmest > 120)
         wide = (width > _WIDEST_DAY) & (width < 60) & (count >= 30)
         fahrenheit = ~kelvin & ~tenths & ((warmest > _WARMEST_MONTH) | wide)

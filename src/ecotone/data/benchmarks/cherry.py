@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -116,7 +117,7 @@ def read_monthly(
     return build_seasons(bloom, series, calendar, bloom_options={"where": str(path)})[0]
 
 
-def _seasons(table: pd.DataFrame, series: DailySeries, sites: pd.DataFrame, calendar: Calendar) -> Seasons:
+def _seasons(table: Any, series: DailySeries, sites: Any, calendar: Calendar) -> Seasons:
     site = pd.Index(sites["site_id"]).get_indexer(pd.Index(table["site_id"]))
     station = pd.Index(series.stations["station_id"]).get_indexer(pd.Index(table["station_id"]))
     if (station < 0).any():
@@ -141,7 +142,7 @@ def _seasons(table: pd.DataFrame, series: DailySeries, sites: pd.DataFrame, cale
     )
 
 
-def _sites(folder: Path, table: pd.DataFrame, series: DailySeries) -> pd.DataFrame:
+def _sites(folder: Path, table: Any, series: DailySeries) -> pd.DataFrame:
     bloom = _csv(folder / BLOOM, ("site_id", "lat", "lon", "alt_m", "species_or_variety"))
     bloom = bloom.drop_duplicates("site_id").set_index("site_id")
     by_site = table.groupby("site_id", sort=True)
@@ -192,7 +193,7 @@ def station_blocks(site: pd.Series, station: pd.Series, stations: pd.DataFrame, 
     return np.unique(label[: len(names)], return_inverse=True)[1]
 
 
-def _csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _csv(path: Path, columns: Sequence[str]) -> Any:
     if not path.is_file():
         raise InputError("IO101", path, "not found", _SOURCE)
     from ecotone.data.tables import read_table

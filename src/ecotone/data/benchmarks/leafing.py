@@ -81,7 +81,9 @@ def read_phenocam(folder: str | Path, kind: str = "DB", *, calendar: Calendar | 
         raise InputError("IO101", Path(folder) / "phenocam" / name, "not found", _SOURCE)
     try:
         with np.load(path, allow_pickle=False) as stored:
-            part = {k: stored[k] for k in ("Ti", "Tmini", "Tmaxi", "transition_dates", "year", "lat", "lon", "site", "doy")}
+            part = {
+                k: stored[k] for k in ("Ti", "Tmini", "Tmaxi", "transition_dates", "year", "lat", "lon", "site", "doy")
+            }
     except (OSError, ValueError, KeyError) as error:
         raise InputError("IO102", path, f"cannot be read ({error})", _SOURCE) from None
     year = part["year"].astype(np.int64)
@@ -91,7 +93,7 @@ def read_phenocam(folder: str | Path, kind: str = "DB", *, calendar: Calendar | 
     first = pd.Series(np.arange(len(station))).groupby(station).first().to_numpy()
     places = {"station_id": names.astype(object), "latitude": part["lat"][first], "longitude": part["lon"][first]}
     codes = np.repeat(station, day.shape[1])
-    series = from_rows(codes, names, day.ravel(), values, stations=pd.DataFrame(places))
+    series = from_rows(codes, np.asarray(names), day.ravel(), values, stations=pd.DataFrame(places))
     bloom = pd.DataFrame({"site_id": part["site"].astype(object), "year": year, "doy": part["transition_dates"]})
     bloom = bloom.assign(latitude=part["lat"], longitude=part["lon"], group=kind)
     return build_seasons(bloom, series, calendar, bloom_options={"where": str(path)})[0]
