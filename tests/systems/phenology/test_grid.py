@@ -6,15 +6,16 @@ from itertools import product
 
 import numpy as np
 import pytest
+from grid_worlds import few_hours, of_hours, utah
 
 from ecotone.data.seasons import Status
 from ecotone.errors import InputError, UsageError
+from ecotone.systems.phenology.by_group import NO_GROUP, ByGroup
 from ecotone.systems.phenology.grid import MISSING, GridPhenology
 from ecotone.systems.phenology.grid_axes import axes, published
 from ecotone.systems.phenology.grid_search import Axes, exact
 from ecotone.systems.phenology.grid_units import degree_days
 from ecotone.systems.phenology.structures import sequential
-from tests.systems.phenology.worlds import few_hours, of_hours, utah
 
 Array = np.ndarray
 SMALL = Axes.of(np.arange(0, 6, 1.0), np.arange(0, 161, 16.0), np.arange(10, 120, 5.0))
@@ -85,6 +86,13 @@ def test_requirement_per_site_shares_the_rest():
     assert len({(p["base"], p["chill"]) for p in found}) == 1
     assert fit.surfaces_[None].loss == 0
     np.testing.assert_array_equal(fit.predict(seasons).day, seasons.event)
+    assert not any("requirement" in ends for ends in fit.at_bound_.values())
+    low = Axes.of(SMALL.base, SMALL.outer, np.arange(40, 90, 5.0))
+    assert model(pooled="requirement", grid=low).fit(seasons).at_bound_ == {
+        None: (),
+        "s0": ("requirement",),
+        "s2": ("requirement",),
+    }
     single = model(pooled=True).fit(seasons)
     assert single.surfaces_[None].loss > 5
     assert found[0]["requirement"] < found[1]["requirement"] < found[2]["requirement"]
@@ -155,9 +163,10 @@ def test_own_and_published_grids():
     for structure in ("thermal time", "sequential", "parallel", "alternating", "phenoflex"):
         chill = "cold_days" if structure == "alternating" else lambda h: np.maximum(utah(h), 0)
         small = axes("own", structure, chill, "gdd", seasons)
-        assert small.shape[0] == 25
+        assert small.shape[0] == 33
         cut = Axes(small.base[::6], small.outer[::4], small.requirement[::6])
-        fit = GridPhenology(structure, chill, pooled=True, grid=cut, folds=3).fit(seasons)
+        settings = {"start": 20, "chill_start": 0} if structure == "alternating" else {}
+        fit = GridPhenology(structure, chill, pooled=True, grid=cut, folds=3, settings=settings).fit(seasons)
         assert fit.surfaces_[None].loss < np.var(seasons.event) * 1.2
         day = fit.predict(seasons).day
         assert np.mean((day - seasons.event) ** 2) == pytest.approx(fit.surfaces_[None].loss)
@@ -182,6 +191,10 @@ def test_bad_use():
     with pytest.raises(UsageError, match="no grid is published"):
         model(grid="paper").fit(grown([60.0]))
     blank = few_hours(0)
+    after = grown([60.0])
+    after.status[:] = Status.AFTER
+    with pytest.raises(InputError, match="only bounds"):
+        model(grid="own").fit(after)
     with pytest.raises(InputError, match="none has a bloom day"):
         model().fit(blank.unlabelled())
     fit = model(pooled=True).fit(grown([60.0]))
@@ -189,3 +202,34 @@ def test_bad_use():
         fit.profile("base", "elsewhere")
     with pytest.raises(UsageError, match="parameter"):
         fit.profile("warmth")
+
+
+def test_models_by_group_pool_within_the_group():
+    seasons = grown([40.0, 40.0, 85.0, 85.0], years=10)
+    seasons.sites["group"] = ["early", "early", "late", "late"]
+    both = ByGroup(lambda: model(pooled=True)).fit(seasons)
+    np.testing.assert_array_equal(both.predict(seasons).day, seasons.event)
+    early = ByGroup(lambda: model(pooled=True)).fit(seasons.take(seasons.site < 2))
+    answer = early.predict(seasons)
+    assert np.isnan(answer.day[seasons.site > 1]).all()
+    assert set(answer.reason[seasons.site > 1]) == {NO_GROUP}
+    with pytest.raises(UsageError, match="group column"):
+        ByGroup(model, "varieti").fit(seasons)
+
+
+def test_requirement_per_site_equals_slow_search():
+    seasons = few_hours(9, sites=3, years=6, length=70)
+    small = Axes.of([0.0, 3], [0, 40, 80.0], np.arange(5, 100, 10.0))
+    fit = model(pooled="requirement", grid=small).fit(seasons)
+    c = exact(utah(seasons.hours))
+    losses = {}
+    for b, chill in product(small.base, small.outer[:, 0]):
+        g = exact(degree_days(seasons.hours, b))
+        day = np.stack([sequential(c, g, chill, need) for need in small.requirement[0]])
+        error = (np.where(np.isnan(day), seasons.length, day) - seasons.event) ** 2
+        losses[b, chill] = sum(error[:, seasons.site == s].sum(axis=1).min() for s in range(3))
+    assert fit.surfaces_[None].loss == pytest.approx(min(losses.values()) / 18)
+    found = fit.parameters("s1")
+    assert losses[found["base"], found["chill"]] == min(losses.values())
+    day = fit.predict(seasons).day
+    assert ((np.where(np.isnan(day), 70, day) - seasons.event) ** 2).sum() == min(losses.values())

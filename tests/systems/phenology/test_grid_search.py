@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from grid_worlds import few_hours, utah
 
 from ecotone.bench.phenology_plain import plain_days, plain_search, scalar_days, stacked_days
 from ecotone.data.seasons import Status
@@ -13,7 +14,6 @@ from ecotone.errors import UsageError
 from ecotone.systems.phenology import structures
 from ecotone.systems.phenology.grid_search import Axes, add_losses, choose, costs, exact, season_days
 from ecotone.systems.phenology.grid_units import cold_days, degree_days
-from tests.systems.phenology.worlds import few_hours, utah
 
 AXES = Axes.of(np.array([0, 2.5, 5]), np.array([0, 10, 33, 60, 61, 1000.0]), np.array([0, 1, 12.5, 20, 40, 80, 9000]))
 
@@ -55,8 +55,8 @@ def test_sequential_equals_day_by_day(seed):
          lambda c, g, o, r: structures.parallel(c, g, o[0], r, 0.1)),
         ("phenoflex", [[5], [20], [70]], lambda h: np.maximum(utah(h), 0), {"slope": 0.3},
          lambda c, g, o, r: structures.phenoflex(c, g, o[0], r, 0.3)),
-        ("alternating", [[0, 0], [50, -0.1], [20, -0.02]], lambda h: cold_days(h, 5.0), {"start": 4},
-         lambda c, g, o, r: structures.alternating(c, g, r, *o, start=4)),
+        ("alternating", [[0, 0], [50, -0.1], [20, -0.02]], lambda h: cold_days(h, 5.0), {"start": 4, "chill_start": 2},
+         lambda c, g, o, r: structures.alternating(c, g, r, *o, 4, 2)),
     ],
 )  # fmt: skip
 def test_other_structures_equal_their_forward_model(structure, outer, chill, settings, plain):

@@ -49,8 +49,11 @@ def test_alternating_by_hand():
     b, c = 16.0, -np.log(2)  # needs beyond a: 8 8 4 2 2 2 2 2
     days = [st.alternating(cold, G, a, b, c)[0] for a in (-7, -2, 2.99, 3.01, 9, 23.01)]
     np.testing.assert_array_equal(days, [1, 2, 3, 4, 5, np.nan])
-    # from day 3 on: chill days 1, sums 3 8 9 13 23, need 8
-    np.testing.assert_array_equal(st.alternating(cold, G, 1.0, b, c, start=3), [5])
+    # both from day 3 on: chill days 1, sums 3 8 9 13 23, need 8
+    np.testing.assert_array_equal(st.alternating(cold, G, 1.0, b, c, start=3, chill_start=3), [5])
+    # chill from day 2 on: chill days 2 from day 3 on, need 4
+    np.testing.assert_array_equal(st.alternating(cold, G, 1.0, b, c, start=3, chill_start=2), [4])
+    np.testing.assert_array_equal(st.alternating(cold, G, -20.0, b, c, start=3), [3])
 
 
 def test_phenoflex_by_hand():

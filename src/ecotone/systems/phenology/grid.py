@@ -16,12 +16,13 @@ from ecotone.systems.phenology.distribution import BloomDays
 from ecotone.systems.phenology.grid_axes import axes as axes_for
 from ecotone.systems.phenology.grid_search import Axes, add_losses, choose, costs, first_missing, progress
 from ecotone.systems.phenology.grid_surface import Cell, Surface, surface
-from ecotone.systems.phenology.grid_units import Chill, DailyUnits, Forcing, temperatures
+from ecotone.systems.phenology.grid_units import Chill, DailyUnits, Forcing, chill_once, temperatures
 from ecotone.systems.phenology.structures import first_day
 
 Array = np.ndarray
 MISSING = "a day before bloom has no temperature"
 ROWS = 256  # seasons whose hours are held at a time
+ALTERNATING = {"start": 92, "chill_start": 31}
 SPREAD = 20  # residuals a site needs to have a spread of its own
 
 
@@ -33,6 +34,7 @@ class GridPhenology:
     Attributes (after `fit`):
         axes_: The grid.
         surfaces_: `Surface` per site id; the pooled one under None.
+        at_bound_: Names of parameters at an end of their axis, per site id and None.
         residuals_: Observed minus predicted days of seasons in years left out of the fit, per site id, all under None.
 
     Args:
@@ -46,7 +48,8 @@ class GridPhenology:
         folds: Groups of years; each is left out once for honest residuals.
         least: Seasons a site needs for parameters of its own; 5, or 3 for a requirement only. Other sites, and sites that
             were not trained on, have the pooled ones.
-        settings: Fixed parameters: `least` (parallel), `slope` (PhenoFlex), `start` (alternating).
+        settings: Fixed parameters: `least` (parallel, 0), `slope` (PhenoFlex, 0.5), `start` and `chill_start` (alternating:
+            days 92 and 31, 1 January and 1 November of seasons that begin on 1 October).
     """
 
     def __init__(
@@ -66,7 +69,8 @@ class GridPhenology:
             raise UsageError("US104", "pooled", f"{pooled!r}", 'give False, True or "requirement"')
         self.structure, self.forcing, self.pooled, self.grid = structure, forcing, pooled, grid
         self.chill = None if structure == "thermal time" else chill
-        self.criterion, self.folds, self.settings = criterion, folds, settings or {}
+        self.criterion, self.folds = criterion, folds
+        self.settings = {**(ALTERNATING if structure == "alternating" else {}), **(settings or {})}
         self.least = least if least is not None else 3 if pooled == "requirement" else 5
 
     def fit(self, seasons: Seasons) -> Self:
@@ -87,10 +91,11 @@ class GridPhenology:
         places: dict[str, tuple[Array, tuple[int, int, int]]] = {}
         best = np.zeros((folds + 1, *self.axes_.shape[:2]))  # (F + 1, B, C) with the best requirement per site
         picks: dict[str, Array] = {}
+        chill = chill_once(seasons, self.chill)
         for site, rows in _by_site(seasons):
             loss = np.zeros_like(everything) if own else everything
             for part in _chunks(rows):
-                units = DailyUnits(seasons.take(part), self.chill, self.forcing)
+                units = self._units(seasons, part, chill)
                 add_losses(loss, fold[part], cost[part], self.structure, units.chill_at, units.forcing_at, self.axes_,
                            self.settings)  # fmt: skip
             if not own:
@@ -111,7 +116,7 @@ class GridPhenology:
                 per_site[site] = [self._cell((*bc, int(pick[f, *bc]))) for f, bc in enumerate(chosen)]
             shared = [self._shared_requirement(everything, f, bc) for f, bc in enumerate(chosen)]
         self._cells: dict[str | None, list[Cell]] = {None: shared, **per_site}
-        self._describe(seasons, fold, total, cells[-1], best[-1], places)
+        self._describe(seasons, chill, fold, total, cells[-1], best[-1], places)
         return self
 
     def predict(self, seasons: Seasons) -> BloomDays:
@@ -119,10 +124,11 @@ class GridPhenology:
         self._fitted()
         day, reason = np.full(len(seasons), np.nan), np.full(len(seasons), "", dtype=object)
         cdf = np.full((len(seasons), seasons.length), np.nan)
+        chill = chill_once(seasons, self.chill)
         for site, rows in _by_site(seasons):
             cell = self._cells.get(site, self._cells[None])[-1]
             for part in _chunks(rows):
-                day[part], reason[part] = self._days(seasons.take(part), cell)
+                day[part], reason[part] = self._days(self._units(seasons, part, chill), cell)
             spread = self.residuals_.get(site, self.residuals_[None]) if self.pooled is not True else None
             if spread is None or np.isfinite(spread).sum() < SPREAD:
                 spread = self.residuals_[None]
@@ -179,11 +185,13 @@ class GridPhenology:
         grid = self.axes_
         return Cell(float(grid.base[b]), tuple(float(x) for x in grid.outer[c]), float(grid.requirement[b, k]))
 
-    def _days(self, seasons: Seasons, cell: Cell, less: float = 1.0) -> tuple[Array, Array]:
+    def _units(self, seasons: Seasons, part: Array, chill: Array | None) -> DailyUnits:
+        return DailyUnits(seasons.take(part), self.chill, self.forcing, None if chill is None else chill[part])
+
+    def _days(self, units: DailyUnits, cell: Cell, less: float = 1.0) -> tuple[Array, Array]:
         """Days of bloom (n,) and reasons; `less` scales the chill requirement."""
-        units = DailyUnits(seasons, self.chill, self.forcing)
         chill, forcing = units.chill_at(cell.base), units.forcing_at(cell.base)
-        outer = np.tile(np.array(cell.outer) * less, (len(seasons), 1))
+        outer = np.tile(np.array(cell.outer) * less, (len(forcing), 1))
         day = first_day(progress(self.structure, chill, forcing, outer, self.settings), cell.requirement)
         gap = np.isnan(forcing).any(axis=1) | (np.isnan(chill).any(axis=1) if chill is not None else False)
         return day, np.where(np.isnan(day) & gap, MISSING, "").astype(object)
@@ -191,6 +199,7 @@ class GridPhenology:
     def _describe(
         self,
         seasons: Seasons,
+        chill: Array | None,
         fold: Array,
         total: Array,
         place: tuple[int, int, int],
@@ -203,12 +212,14 @@ class GridPhenology:
         for site, rows in _by_site(seasons):
             cells = self._cells.get(site, self._cells[None])
             for part in _chunks(rows):
-                some = seasons.take(part)
+                units = self._units(seasons, part, chill)
                 for f in np.unique(fold[part]):
                     here = fold[part] == f
-                    left[part[here]] = self._days(some.take(here), cells[f])[0]
+                    if site in self._cells and (fold[rows] != f).sum() < 2:
+                        continue  # nothing is left that the site's own parameters could come from
+                    left[part[here]] = self._days(units, cells[f])[0][here]
                 if chilled:
-                    limited[part] = self._days(some, cells[-1], 0.9)[0] < self._days(some, cells[-1])[0]
+                    limited[part] = self._days(units, cells[-1], 0.9)[0] < self._days(units, cells[-1])[0]
         seen = seasons.observed
         error = np.where(seen, seasons.event - left, np.nan)
         self.residuals_: dict[str | None, Array] = {None: error}
@@ -219,9 +230,7 @@ class GridPhenology:
         def add(key: str | None, rows: Array, table: Array, cell: tuple[int, int, int], named: Cell | None) -> None:
             count = int(limited[rows].sum()) if chilled else None
             effective = len(np.unique(place_year[rows]))
-            self.surfaces_[key] = surface(
-                self.structure, self.axes_, table, cell, len(rows), effective, count, named
-            )
+            self.surfaces_[key] = surface(self.structure, self.axes_, table, cell, len(rows), effective, count, named)
 
         every = np.arange(len(seasons))
         if self.pooled == "requirement" and len(self._cells) > 1:
@@ -235,6 +244,12 @@ class GridPhenology:
                 self.residuals_[site] = error[rows]
             if site in places:
                 add(site, rows, *places[site], None)
+        self.at_bound_ = {key: found.at_bound for key, found in self.surfaces_.items()}
+        if self.pooled == "requirement":
+            for key, cells in self._cells.items():
+                ends = self.axes_.requirement[self.axes_.base == cells[-1].base][0][[0, -1]]
+                if cells[-1].requirement in ends:
+                    self.at_bound_[key] = (*self.at_bound_.get(key, ()), "requirement")
 
     def _fitted(self) -> None:
         if not hasattr(self, "_cells"):

@@ -5,12 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from ecotone.data.seasons import Seasons, Status
-from ecotone.errors import UsageError, suggest
-from ecotone.systems.phenology.grid_search import Axes, check_structure, progress
+from ecotone.errors import InputError, UsageError, suggest
+from ecotone.systems.phenology.grid_search import Axes, check_structure, given
 from ecotone.systems.phenology.grid_units import Chill, DailyUnits, Forcing
 
 Array = np.ndarray
 SAMPLE = 64  # seasons that set the ends of our axes
+# base temperatures of our grids, degC; for sigmoids it is the temperature of half the rate
+DEGREES = np.arange(-4, 12.25, 0.5)
+BASES = {
+    "gdh": np.arange(0, 9.0),
+    "gdh_richardson": np.arange(0, 9.0),
+    "sigmoid_sarvas": np.arange(4, 29.0),
+    "sigmoid_chuine": np.arange(4, 29.0),
+    "anti_chill_days": np.arange(0, 12.25, 0.5),
+}
 
 
 def published(chill: Chill | None) -> Axes:
@@ -22,7 +31,10 @@ def published(chill: Chill | None) -> Axes:
     if chill == "chill_days":
         return Axes.of(np.arange(80) * 0.2, np.arange(0, 400, 5.0), np.arange(0, 400, 5.0))
     raise UsageError(
-        "US104", "grid", f"no grid is published for {chill!r}", 'use "utah", "chill_hours" or "chill_days", or the grid "own"'
+        "US104",
+        "grid",
+        f"no grid is published for {chill!r}",
+        'use "utah", "chill_hours" or "chill_days", or the grid "own"',
     )
 
 
@@ -36,8 +48,9 @@ def own(
 ) -> Axes:
     """A grid whose ends are set by the seasons: from nothing to what the trees had on the day of bloom.
 
-    Base temperatures -2 to 10 degC by half a degree. Start days from day 0 by 4 days up to the earliest blooms (5 % quantile);
-    chill from 0 to the most had at bloom; requirements from 0 to the largest forcing sum at bloom, per base.
+    Base temperatures -4 to 12 degC by half a degree (others for degree hours and sigmoids, `BASES`). Start days from day 0 by
+    4 days up to the earliest blooms (5 % quantile); chill from 0 to the most had at bloom; requirements from 0 (alternating:
+    from half the typical sum below 0) to the largest forcing sum at bloom, per base.
 
     Args:
         structure: A key of `structures.STRUCTURES`.
@@ -48,12 +61,16 @@ def own(
         sizes: Number of chill values and of requirements.
 
     Returns:
-        Axes with B = 25 by default.
+        Axes with B = 33 for degree days.
     """
     check_structure(structure)
-    lowest = 0 if chill == "chill_days" or forcing == "anti_chill_days" else -2  # chill days know no threshold below zero
-    base = np.arange(lowest, 10.25, 0.5) if base is None else np.atleast_1d(np.asarray(base, dtype=float))
+    if base is None:
+        base = BASES.get(forcing, DEGREES) if isinstance(forcing, str) else DEGREES
+        base = base[base >= 0] if chill == "chill_days" else base  # chill days know no threshold below zero
+    base = np.atleast_1d(np.asarray(base, dtype=float))
     seen = np.flatnonzero(seasons.status == Status.OBSERVED)
+    if len(seen) == 0:
+        raise InputError("DA404", "Seasons", "no bloom day is known exactly, only bounds", "give the grid yourself")
     part = seasons.take(seen[:: max(1, len(seen) // SAMPLE)][:SAMPLE])
     units = DailyUnits(part, None if structure == "thermal time" else chill, forcing)
     bloom = np.clip(part.event, 0, part.length - 1).astype(int)
@@ -68,14 +85,13 @@ def own(
         scale = float(np.median(top))
         pairs = [(b * scale, -c) for b in (0.25, 0.5, 1, 2, 4, 8) for c in (0.005, 0.01, 0.02, 0.03, 0.05, 0.08)]
         pairs.append((0.0, 0.0))  # no chill at all: thermal time from the start day
-        lows = [progress(structure, units.chill_at(float(b)), units.forcing_at(float(b)), np.tile(p, (len(part), 1)))
-                for b in (base[0], base[-1]) for p in pairs]  # fmt: skip
-        low = min(float(np.nanmin(x[rows, bloom])) for x in lows)
+        low = -0.5 * scale
         return Axes.of(base, np.array(pairs), low + (top[:, None] - low) * shares)
     had = max(
-        float(np.cumsum(np.nan_to_num(units.chill_at(float(b))), axis=1)[rows, bloom].max())
+        float(np.cumsum(np.nan_to_num(given(units.chill_at(float(b)))), axis=1)[rows, bloom].max())
         for b in (base[0], base[-1])
     )
+    had *= 1.5 if structure == "parallel" else 1.0  # trees bloom before their competence is whole
     return Axes.of(base, np.linspace(0, max(had, 1e-3), sizes[0]), top[:, None] * shares)
 
 

@@ -34,7 +34,7 @@ OUTER = {
 }
 
 
-def exact(units: Array) -> Array:
+def exact(units: Array | float) -> Array:
     """float64 units rounded to multiples of 2^-16; sums of up to 2^36 of them are then exact."""
     return np.rint(np.asarray(units, dtype=float) / STEP) * STEP
 
@@ -62,7 +62,9 @@ class Axes:
         need = exact(np.atleast_1d(requirement))
         need = np.broadcast_to(need, (len(base), need.shape[-1]))
         if (np.diff(need, axis=1) < 0).any() or (outer.shape[1] == 1 and (np.diff(outer[:, 0]) < 0).any()):
-            raise UsageError("US104", "grid", "an axis falls", "give requirements, chill and start days in rising order")
+            raise UsageError(
+                "US104", "grid", "an axis falls", "give requirements, chill and start days in rising order"
+            )
         return cls(base, outer, need)
 
     @property
@@ -82,13 +84,12 @@ def check_structure(structure: str) -> None:
         raise UsageError("US101", "structure", f"{structure!r} is unknown", suggest(structure, OUTER))
 
 
-def starts(structure: str, chill: Array | None, outer: Array, shape: tuple[int, int]) -> Array:
+def starts(structure: str, chill: Array | None, outer: Array, n: int) -> Array:
     """(n, C) first day on which forcing counts, S where the chill is never met; for the structures with prefix sums."""
-    n, days = shape
     if structure == "thermal time":
         return np.broadcast_to(outer[:, 0].astype(np.intp), (n, len(outer)))
     # a running maximum, as negative units let the sum fall again after the requirement was met
-    highest = np.maximum.accumulate(np.cumsum(exact(np.nan_to_num(_given(chill))), axis=1), axis=1)
+    highest = np.maximum.accumulate(np.cumsum(exact(np.nan_to_num(given(chill))), axis=1), axis=1)
     need = exact(outer[:, 0])
     return np.stack([np.searchsorted(row, need) for row in highest]) if n else np.zeros((0, len(outer)), dtype=np.intp)
 
@@ -103,23 +104,26 @@ def progress(
         chill: (n, S) daily chill units (chill days for the alternating structure); unused by thermal time.
         forcing: (n, S) daily forcing units.
         outer: (n, 1) or (n, 2) outer parameters.
-        settings: `least` (parallel), `slope` (PhenoFlex), `start` (alternating).
+        settings: `least` (parallel), `slope` (PhenoFlex), `start` and `chill_start` (alternating).
     """
     settings = settings or {}
     g = exact(forcing)
     if structure == "thermal time":
         return structures.since(g, outer[:, 0])
-    c = exact(_given(chill))
+    c = exact(given(chill))
     if structure == "sequential":
         return structures.since(g, structures.first_day(np.cumsum(c, axis=1), exact(outer[:, 0])))
     if structure == "alternating":
-        b, rate = outer[:, :1], outer[:, 1:]
-        return structures.alternating_progress(c, g, b, rate, settings.get("start", 0))  # type: ignore[arg-type]
+        begin = {name: settings.get(name, 0) for name in ("start", "chill_start")}
+        return structures.alternating_progress(c, g, outer[:, :1], outer[:, 1:], **begin)
+    return np.cumsum(exact(weights(structure, c, outer, settings) * g), axis=1)
+
+
+def weights(structure: str, chill: Array, outer: Array, settings: dict[str, float]) -> Array:
+    """(n, S) part of the forcing that counts, for the structures in which chill weighs it."""
     if structure == "parallel":
-        part = structures.competence(c, outer[:, 0], settings.get("least", 0.0))
-    else:
-        part = structures.heat_efficiency(c, outer[:, 0], settings.get("slope", 0.5))
-    return np.cumsum(exact(part * g), axis=1)
+        return structures.competence(chill, outer[:, 0], settings.get("least", 0.0))
+    return structures.heat_efficiency(chill, outer[:, 0], settings.get("slope", 0.5))
 
 
 def costs(seasons: Seasons, end: Array, criterion: str = "mse") -> Array:
@@ -146,13 +150,26 @@ def first_missing(units: Array, start: int = 0) -> Array:
     return np.where(gap.any(axis=1), gap.argmax(axis=1), units.shape[1])
 
 
+def prepared(
+    structure: str, chill: Array | None, outer: Array, n: int, settings: dict[str, float] | None = None
+) -> Array | None:
+    """What does not depend on the forcing: `starts` (n, C), or weights (n, C, S); None for the alternating structure."""
+    if structure in PREFIX:
+        return starts(structure, chill, outer, n)
+    c = exact(np.nan_to_num(given(chill)))
+    if structure == "alternating":
+        return None
+    every = [weights(structure, np.tile(row, (len(outer), 1)), outer, settings or {}) for row in c]
+    return np.stack(every) if every else np.zeros((0, len(outer), c.shape[1]))
+
+
 def season_days(
     structure: str,
     chill: Array | None,
     forcing: Array,
     axes: Axes,
     base: int,
-    begin: Array | None = None,
+    ready: Array | None = None,
     settings: dict[str, float] | None = None,
 ) -> Iterator[tuple[int, Array]]:
     """Days of bloom for all outer values and requirements of one base, season after season.
@@ -163,7 +180,7 @@ def season_days(
         forcing: (n, S) daily forcing units at this base.
         axes: The grid.
         base: Row of `axes.base`.
-        begin: (n, C) `starts`, if known already (they do not depend on the base).
+        ready: From `prepared`, if at hand already (it does not depend on the base).
         settings: See `progress`.
 
     Yields:
@@ -171,8 +188,9 @@ def season_days(
     """
     need = axes.requirement[base]
     n, length = forcing.shape
+    ready = prepared(structure, chill, axes.outer, n, settings) if ready is None else ready
     if structure in PREFIX:
-        begin = starts(structure, chill, axes.outer, (n, length)) if begin is None else begin
+        begin = np.zeros((n, 0), dtype=np.intp) if ready is None else ready
         sums = np.zeros((n, length + 1))
         np.cumsum(exact(np.nan_to_num(forcing)), axis=1, out=sums[:, 1:])
         waits = need <= 0
@@ -183,11 +201,14 @@ def season_days(
                 days[:, waits] = known[:, None]
             yield i, days
         return
+    g = exact(np.nan_to_num(forcing))
     for i in range(n):
-        rows = np.repeat(np.arange(i, i + 1), len(axes.outer))
-        some = None if chill is None else np.nan_to_num(chill[rows])
-        curves = progress(structure, some, np.nan_to_num(forcing[rows]), axes.outer, settings)
-        curves = np.maximum.accumulate(curves, axis=1)
+        if ready is None:
+            rows = np.full(len(axes.outer), i)
+            curves = progress(structure, np.nan_to_num(given(chill))[rows], g[rows], axes.outer, settings)
+            curves = np.maximum.accumulate(curves, axis=1)
+        else:
+            curves = np.cumsum(exact(ready[i] * g[i]), axis=1)
         yield i, np.stack([np.searchsorted(curve, need) for curve in curves])
 
 
@@ -214,13 +235,13 @@ def add_losses(
         settings: See `progress`.
     """
     before: Array | None = None
-    begin: Array | None = None
+    ready: Array | None = None
     for b, base in enumerate(axes.base):
         units = chill(float(base))
         g = forcing(float(base))
-        if structure in PREFIX and (begin is None or units is not before):
-            begin, before = starts(structure, units, axes.outer, g.shape), units
-        for i, days in season_days(structure, units, g, axes, b, begin, settings):
+        if b == 0 or units is not before:
+            ready, before = prepared(structure, units, axes.outer, len(g), settings), units
+        for i, days in season_days(structure, units, g, axes, b, ready, settings):
             here = loss[fold[i], b]
             here[: len(days)] += cost[i].take(days)
             here[len(days) :] += cost[i, -1]
@@ -241,7 +262,8 @@ def choose(loss: Array) -> tuple[int, ...]:
     return tuple(int(k) for k in ties[np.flatnonzero(away <= away.min() + 1e-12)[0]])
 
 
-def _given(chill: Array | None) -> Array:
+def given(chill: Array | None) -> Array:
+    """The chill units, or US104 where there are none but the structure needs them."""
     if chill is None:
         raise UsageError("US104", "chill", "this structure needs chill units", "name a chill model")
     return chill

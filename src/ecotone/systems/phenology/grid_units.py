@@ -16,7 +16,12 @@ Chill = str | Callable[..., Array]
 Forcing = str | Callable[..., Array]
 OF_BASE = ("chill_days", "cold_days")  # chill whose threshold is the base temperature of the forcing too
 # which argument of the named units is the axis of base temperatures
-BASE_NAME = {"chill_days": "threshold", "anti_chill_days": "threshold", "sigmoid_sarvas": "middle", "sigmoid_chuine": "c"}
+BASE_NAME = {
+    "chill_days": "threshold",
+    "anti_chill_days": "threshold",
+    "sigmoid_sarvas": "middle",
+    "sigmoid_chuine": "c",
+}
 
 
 def hours(seasons: Seasons) -> Array:
@@ -60,15 +65,17 @@ class DailyUnits:
         seasons: n seasons.
         chill: Name in `chill.CHILL`, "cold_days", a function of hours (n, S, H), or None where the structure needs none.
         forcing: "gdd", "above", a name in `forcing.FORCING`, or a function of hours and a base.
+        ready: (n, S) daily chill units where they are known already.
     """
 
     seasons: Seasons
     chill: Chill | None
     forcing: Forcing
+    ready: Array | None = None
 
     def __post_init__(self) -> None:
         self._hours: Array | None = None
-        self._chill: Array | None = None
+        self._chill = self.ready
 
     @property
     def hours(self) -> Array:
@@ -95,6 +102,14 @@ class DailyUnits:
     def _day(self) -> Array:
         """(n, S, 24): chill counts hours, also where only the mean is known."""
         return np.repeat(self.hours, 24, axis=-1) if self.hours.shape[-1] == 1 else self.hours
+
+
+def chill_once(seasons: Seasons, chill: Chill | None, rows: int = 256) -> Array | None:
+    """(n, S) daily chill units of all seasons, some rows at a time; None where chill depends on the base or is not needed."""
+    if chill is None or chill in OF_BASE or len(seasons) == 0:
+        return None
+    parts = [DailyUnits(seasons.take(slice(i, i + rows)), chill, "gdd") for i in range(0, len(seasons), rows)]
+    return np.concatenate([np.zeros((0, seasons.length)) if p is None else p for p in (u.chill_at(0.0) for u in parts)])
 
 
 def _chill(chill: Chill) -> Callable[..., Array]:

@@ -98,13 +98,21 @@ def parallel(
     return first_day(np.cumsum(competence(chill, chill_requirement, least) * forcing, axis=1), requirement)
 
 
-def alternating_progress(chill_days: Array, forcing: Array, b: float, c: float, start: Array | float = 0) -> Array:
-    """(N, S) forcing sum less b exp(c D), D the chill days so far; both counted from the start day on, -inf before it."""
-    return since(forcing, start) - b * np.exp(c * np.maximum(since(chill_days, start), 0.0))
+def alternating_progress(
+    chill_days: Array, forcing: Array, b: Array | float, c: Array | float, start: float = 0, chill_start: float = 0
+) -> Array:
+    """(N, S) forcing sum less b exp(c D), D the chill days so far; -inf before the start of forcing. b, c: (N, 1) or numbers."""
+    return since(forcing, start) - b * np.exp(c * np.maximum(since(chill_days, chill_start), 0.0))
 
 
 def alternating(
-    chill_days: Array, forcing: Array, a: Array | float, b: float, c: float, start: Array | float = 0
+    chill_days: Array,
+    forcing: Array,
+    a: Array | float,
+    b: float,
+    c: float,
+    start: float = 0,
+    chill_start: float = 0,
 ) -> Array:
     """The forcing needed falls with the number of chill days (Cannell & Smith 1983): F(t) >= a + b exp(c D(t)).
 
@@ -114,12 +122,13 @@ def alternating(
         a: Forcing needed however long the winter; a number or (N,).
         b: Forcing saved by chill, at least 0.
         c: Rate per chill day, at most 0.
-        start: First day that counts for both.
+        start: First day whose forcing counts.
+        chill_start: First day whose chill counts.
 
     Returns:
         (N,) first day on which the condition holds; NaN where it never does.
     """
-    return first_day(alternating_progress(chill_days, forcing, b, c, start), a)
+    return first_day(alternating_progress(chill_days, forcing, b, c, start, chill_start), a)
 
 
 def heat_efficiency(chill: Array, chill_requirement: Array | float, slope: float = 0.5) -> Array:
