@@ -1,0 +1,117 @@
+"""Warming experiments: the same seasons with every hour warmer, and by how many days bloom moves.
+
+Warmer hours speed up forcing and may cost chill, so that a shift need not be even. Seasons beyond the weather of training
+are counted: there the answer is a guess of the model's form. Letters: N seasons, W warmings, G sites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from ecotone.data.seasons import Seasons
+from ecotone.stats.bootstrap import bootstrap
+from ecotone.systems.phenology.climate import Climate
+from ecotone.systems.phenology.forecast import Predict, last_known
+
+Array = np.ndarray
+YEARS = 30  # latest seasons of a site that are warmed
+DEGREES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+
+
+@dataclass(frozen=True)
+class Warming:
+    """Answers for warmed seasons.
+
+    Attributes:
+        degrees: (W,) degC, rising, 0 among them.
+        site_id: (N,) names.
+        year: (N,) bloom years.
+        day: (W, N) median days of the bloom year; NaN where bloom does not come.
+        bloomed: (W, N) probability of bloom within the season.
+        beyond: (W, N) degC beyond the weather of training at the site.
+    """
+
+    degrees: Array
+    site_id: Array
+    year: Array
+    day: Array
+    bloomed: Array
+    beyond: Array
+
+    def shifts(self, site: str) -> pd.DataFrame:
+        """One row per warming: what it does at a site, with intervals over its years.
+
+        Returns:
+            site_id, warm (degC), doy (mean), shift (mean days against no warming, negative is earlier), low, high (95 %
+            interval of the mean shift, years drawn with replacement), days_per_degree, seasons, no_bloom (share of
+            seasons without an answer), extrapolates (share of seasons beyond the weather of training).
+        """
+        mine = self.site_id == site
+        base = self.day[int(np.flatnonzero(self.degrees == 0)[0]), mine]
+        rows = []
+        for k, degrees in enumerate(self.degrees):
+            day = self.day[k, mine]
+            moved = day - base
+            good = np.isfinite(moved)
+            interval = bootstrap(moved[good], n=1000) if good.any() else None
+            mean = float(moved[good].mean()) if good.any() else float("nan")
+            rows.append(
+                {
+                    "site_id": site,
+                    "warm": float(degrees),
+                    "doy": float(day[good].mean()) if good.any() else float("nan"),
+                    "shift": mean,
+                    "low": interval.low if interval else float("nan"),
+                    "high": interval.high if interval else float("nan"),
+                    "days_per_degree": mean / float(degrees) if degrees else float("nan"),
+                    "seasons": int(good.sum()),
+                    "no_bloom": float(1 - good.mean()),
+                    "extrapolates": float((self.beyond[k, mine] > 0).mean()),
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The shifts of all sites."""
+        return pd.concat([self.shifts(str(name)) for name in dict.fromkeys(self.site_id)], ignore_index=True)
+
+
+def warming(
+    predict: Predict, seasons: Seasons, climate: Climate, degrees: Sequence[float] = DEGREES, *, years: int = YEARS
+) -> Warming:
+    """Answers for warmed seasons.
+
+    Args:
+        predict: The model.
+        seasons: Of which the latest complete ones of each site are warmed.
+        climate: Of training.
+        degrees: degC; 0 is added.
+        years: Most seasons of a site.
+    """
+    seasons = complete_seasons(seasons, years)
+    every = np.unique([0.0, *degrees])
+    day, bloomed, beyond = [], [], []
+    for d in every:
+        warm = seasons.warmed(float(d)).unlabelled()
+        found = predict(warm)
+        day.append(seasons.doy(found.day))
+        bloomed.append(found.ever)
+        beyond.append(climate.beyond(warm)[0])
+    return Warming(every, seasons.site_id, seasons.year, *(np.stack(x) for x in (day, bloomed, beyond)))
+
+
+def complete_seasons(seasons: Seasons, most: int) -> Seasons:
+    """The latest seasons of each site with temperatures to the end, one a year."""
+    end = last_known(seasons)
+    whole = (end >= seasons.length - 1) & np.isfinite(seasons.daily).all(axis=(1, 2))
+    kept: list[int] = []
+    for name in dict.fromkeys(seasons.site_id):
+        mine = np.flatnonzero(whole & (seasons.site_id == name))
+        _, once = np.unique(seasons.year[mine], return_index=True)
+        kept += mine[once][-most:].tolist()
+    chosen = seasons.take(np.array(sorted(kept), dtype=int))
+    return replace(chosen, extra={})
