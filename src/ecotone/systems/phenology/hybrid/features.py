@@ -1,0 +1,175 @@
+"""What the hybrid computes with: per day, how its hours spread over temperature, summed up over the season.
+
+A response to the temperature of an hour that is a curve through K knots is, averaged over a day, the product of the curve with
+the day's shares at the knots (each hour is shared between its two neighbouring knots). Sums of these shares over days are
+taken once, so that chill up to any day is one matrix product with the response, whatever the number of networks.
+Letters: N seasons, S days, H = 24 hours, K knots, G sites, P groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecotone.data.seasons import Seasons, Status
+
+Array = np.ndarray
+KNOTS = np.concatenate([np.arange(-18.0, -6.0, 2.0), np.arange(-6.0, 26.0, 1.0), np.arange(26.0, 39.0, 2.0)])
+MEAN, SPREAD = 6.65, 9.09  # degC, the fixed constants of the published network
+_ROWS = 64  # seasons at a time
+
+
+def day_shares(hours: Array) -> Array:
+    """(..., 24) degC -> (..., K) float32 shares of the day at the knots; they add up to 1. NaN days have NaN shares.
+
+    Hours beyond the outer knots count as these.
+    """
+    flat = np.asarray(hours, dtype=np.float64).reshape(-1, hours.shape[-1])
+    bad = np.isnan(flat).any(axis=1)
+    x = np.clip(np.where(bad[:, None], 0.0, flat), KNOTS[0], KNOTS[-1])
+    k = np.clip(np.searchsorted(KNOTS, x, side="right") - 1, 0, len(KNOTS) - 2)
+    part = (x - KNOTS[k]) / (KNOTS[k + 1] - KNOTS[k])
+    place = np.arange(len(flat))[:, None] * len(KNOTS) + k
+    size = len(flat) * len(KNOTS)
+    share = (
+        np.bincount(place.ravel(), (1 - part).ravel(), size) + np.bincount(place.ravel() + 1, part.ravel(), size)[:size]
+    )
+    share = (share / hours.shape[-1]).reshape(-1, len(KNOTS)).astype(np.float32)
+    share[bad] = np.nan
+    return share.reshape(*hours.shape[:-1], len(KNOTS))
+
+
+@dataclass(frozen=True)
+class Places:
+    """Sites and groups that a model knows.
+
+    Attributes:
+        sites: G names.
+        groups: P names.
+        group_of: (G,) group of each site.
+    """
+
+    sites: tuple[str, ...]
+    groups: tuple[str, ...]
+    group_of: tuple[int, ...]
+
+    @classmethod
+    def of(cls, seasons: Seasons) -> Places:
+        """Those that have seasons."""
+        used = np.unique(seasons.site)
+        names = [str(v) for v in seasons.sites["site_id"].to_numpy()[used]]
+        label = group_labels(seasons)[used]
+        groups = sorted(set(label))
+        return cls(tuple(names), tuple(groups), tuple(groups.index(g) for g in label))
+
+    def find(self, seasons: Seasons) -> tuple[Array, Array]:
+        """(N,) site and (N,) group of seasons; G for a site and P for a group that is not known."""
+        site = {name: k for k, name in enumerate(self.sites)}
+        group = {name: k for k, name in enumerate(self.groups)}
+        sites = np.array([site.get(str(s), len(self.sites)) for s in seasons.sites["site_id"]], dtype=np.int64)
+        groups = np.array([group.get(g, len(self.groups)) for g in group_labels(seasons)], dtype=np.int64)
+        return sites[seasons.site], groups[seasons.site]
+
+
+def group_labels(seasons: Seasons) -> Array:
+    """(rows of sites,) group names: the column `group`, and the country where it says nothing."""
+    n = len(seasons.sites)
+    label = np.full(n, "", dtype=object)
+    for name in ("country", "group"):
+        if name in seasons.sites:
+            column = seasons.sites[name]
+            there = column.notna().to_numpy() & (column.astype(str) != "").to_numpy()
+            label[there] = column.astype(str).to_numpy()[there]
+    return label
+
+
+@dataclass(frozen=True)
+class Features:
+    """Seasons ready for the model.
+
+    Attributes:
+        share: (N, S, K) shares of each day at the knots.
+        summed: (N, S, K) their sums up to and with each day.
+        hours: (N, S, 24) degC, where the network reads whole days; else None.
+        site: (N,) position among the known sites, G for an unknown one.
+        group: (N,) position among the known groups, P for an unknown one.
+        year: (N,) years since 1990, in units of 20 years.
+        event: (N,) day of the event, 0 where nothing is known.
+        upto: (N, S) 1 up to and with that day.
+        after: (N,) right-censored.
+        before: (N,) left-censored.
+        usable: (N,) whether a season says something.
+    """
+
+    share: Tensor
+    summed: Tensor
+    hours: Tensor | None
+    site: Tensor
+    group: Tensor
+    year: Tensor
+    event: Tensor
+    upto: Tensor
+    after: Tensor
+    before: Tensor
+    usable: Tensor
+
+    def __len__(self) -> int:
+        return len(self.site)
+
+    @property
+    def days(self) -> int:
+        """S."""
+        return self.share.shape[1]
+
+
+def complete(seasons: Seasons) -> Array:
+    """(N,) whether every day has a minimum and a maximum."""
+    values = seasons.daily[..., :2] if seasons.hours is None else seasons.hours
+    return np.isfinite(values).reshape(len(seasons), -1).all(axis=1)
+
+
+def features(seasons: Seasons, places: Places, *, whole_days: bool = False, days: int | None = None) -> Features:
+    """Makes them; every day must have temperatures (`complete`).
+
+    Args:
+        seasons: N seasons.
+        places: What the model knows.
+        whole_days: Also keep the hours, for the network of whole days.
+        days: Only so many days from the first, for training: days after the last bloom teach nothing.
+    """
+    site, group = places.find(seasons)
+    length = seasons.length if days is None else min(days, seasons.length)
+    share = np.empty((len(seasons), length, len(KNOTS)), dtype=np.float32)
+    hours = np.empty((len(seasons), length, 24), dtype=np.float32) if whole_days else None
+    for start in range(0, len(seasons), _ROWS):
+        rows = slice(start, start + _ROWS)
+        drawn = seasons.hourly(np.arange(len(seasons))[rows])[:, :length]
+        share[rows] = day_shares(drawn)
+        if hours is not None:
+            hours[rows] = drawn
+    status = np.asarray(seasons.status)
+    known = (status != Status.UNKNOWN) & np.isfinite(seasons.event)
+    event = np.clip(np.where(known, np.rint(np.nan_to_num(seasons.event)), 0), 0, length - 1).astype(np.int64)
+    shares = torch.from_numpy(share)
+    return Features(
+        share=shares,
+        summed=shares.cumsum(1),
+        hours=None if hours is None else torch.from_numpy(hours),
+        site=torch.from_numpy(site),
+        group=torch.from_numpy(group),
+        year=torch.from_numpy(((np.asarray(seasons.year) - 1990) / 20).astype(np.float32)),
+        event=torch.from_numpy(event),
+        upto=(torch.arange(length)[None] <= torch.from_numpy(event)[:, None]).to(torch.float32),
+        after=torch.from_numpy(known & (status == Status.AFTER)),
+        before=torch.from_numpy(known & (status == Status.BEFORE)),
+        usable=torch.from_numpy(known),
+    )
+
+
+def rows_of(values: Sequence[int] | Array) -> Tensor:
+    """Positions as a tensor."""
+    return torch.as_tensor(np.asarray(values, dtype=np.int64))
