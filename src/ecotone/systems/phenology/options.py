@@ -139,6 +139,7 @@ class Ask(Options):
         not_yet: Take it as given that bloom has not come by the last day with a temperature (or --as-of).
         completions: Past years of the site that complete an incomplete season, the latest ones.
         level: Level of the interval beside the fixed quantiles, and of the bands of evidence.
+        season: Bloom year that evidence takes apart day by day; the latest complete one by default.
     """
 
     warm: tuple[float, ...] = ()
@@ -147,6 +148,7 @@ class Ask(Options):
     not_yet: bool = False
     completions: int = Field(default=30, ge=1, le=200)
     level: float = Field(default=0.9, gt=0, lt=1)
+    season: int | None = Field(default=None, ge=1, le=9999)
 
     @field_validator("warm", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ecotone.data.seasons import Status
 from ecotone.errors import EcotoneError
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ def tables(system: PhenologySystem, records: pd.DataFrame | None) -> dict[str, p
     """
     found = {"parameters": system.estimator.parameters(), "predictions": predictions(system)}
     if records is not None:
+        words = {int(s): s.name.lower() for s in Status}
+        records = records.assign(status=records["status"].map(words), year=records["year"].astype("Int64"))
         found["records"] = records
-        gaps = records[~records["kept"].to_numpy(dtype=bool)]
-        found["gap-report"] = gaps
+        found["gap-report"] = records[~records["kept"].to_numpy(dtype=bool)]
     found |= winters(system)
     moved = warmings(system)
     if moved is not None:

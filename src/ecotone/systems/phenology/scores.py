@@ -66,7 +66,7 @@ class Held:
         """(N,) whether the observed day lies within the 90 % interval; NaN without an answer."""
         event = self.seasons.event
         high = np.where(np.isnan(self.high), np.inf, self.high)
-        inside = (event >= np.rint(self.low)) & (event <= np.rint(high))
+        inside = (event >= self.low) & (event <= high)
         return np.where(np.isnan(self.day), np.nan, inside.astype(float))
 
 

@@ -31,7 +31,7 @@ def of_site(system: PhenologySystem, site: str, asked: Seasons, level: float, wa
     Args:
         system: Fitted.
         site: Its name.
-        asked: Seasons of the question; the latest one of the site is taken apart, the last that bloomed by default.
+        asked: Seasons of the question; the latest complete one of the site is taken apart.
         level: Of bands.
         warm: Warmings, degC; 0 to 6 by default.
     """
@@ -205,28 +205,27 @@ def years_curve(system: PhenologySystem, site: str, level: float) -> list[Eviden
 
 
 def warming_curve(system: PhenologySystem, site: str, warm: tuple[float, ...], level: float) -> list[Evidence]:
-    """Mean shift of bloom in warmer years."""
+    """Shift of bloom in warmer years."""
     pool = system.trained_whole(site)
     if len(pool) < 3:
         return []
     found = warming(system.estimator.predict, pool, system.climate, warm or DEGREES)
     table = found.shifts(site)
-    base = found.day[int(np.flatnonzero(found.degrees == 0)[0])]
-    moved = found.day - base
+    moved = found.bounded - found.bounded[int(np.flatnonzero(found.degrees == 0)[0])]
     tail = (1 - level) / 2
-    known = np.isfinite(moved).any(axis=1)
+    shift = table["shift"].to_numpy(dtype=float)
+    known = np.isfinite(shift)
     if known.sum() < 2:
         return []
-    low, high = np.nanquantile(moved[known], [tail, 1 - tail], axis=1)
-    degrees = found.degrees[known]
-    shift = table["shift"].to_numpy(dtype=float)[known]
+    low, high = np.quantile(moved[known], [tail, 1 - tail], axis=1)
+    degrees, shift = found.degrees[known], shift[known]
     away = table["extrapolates"].to_numpy(dtype=float)
     never = table["no_bloom"].to_numpy(dtype=float)
     inside = found.degrees[(away < 0.5) & known]
-    words = f"Up to {inside.max():g} degC most years stay within the weather of training" if len(inside) else "No year stays"
-    words += "; beyond that the form of the model answers alone." if inside.size and inside.max() < degrees.max() else "."
+    words = "Hatched: most years lie beyond the weather of training, and the form of the model answers alone."
     if never.max() > 0:
-        words += f" At +{found.degrees[never.argmax()]:g} degC {never.max():.0%} of the years have no answer."
+        worst = found.degrees[never > 0]
+        words += f" From +{worst.min():g} degC on some years do not bloom in the season (up to {never.max():.0%}); they count as its end."
     return [
         Curve(
             title=f"{site}: bloom in a warmer climate",
@@ -240,8 +239,8 @@ def warming_curve(system: PhenologySystem, site: str, warm: tuple[float, ...], l
             x_unit="degC",
             y_label="shift of bloom",
             y_unit="days",
-            support=inside if len(inside) > 1 else None,
-            note=f"Mean shift of the years {int(pool.year.min())}-{int(pool.year.max())}; negative is earlier. {words}",
+            support=inside if 0 < len(inside) < len(degrees) else None,
+            note=f"The middle one of the years {int(pool.year.min())}-{int(pool.year.max())}; negative is earlier. {words}",
         )
     ]
 

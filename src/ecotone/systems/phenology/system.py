@@ -212,7 +212,7 @@ class PhenologySystem(System):
         Args:
             data: As for `predict`; the season of a site that is taken apart is the latest complete one of these.
             target: A site; by default the six with the most bloom days.
-            **ask: Fields of `Ask`; `warm` and `level` are heeded.
+            **ask: Fields of `Ask`; `warm`, `level` and `season` are heeded.
 
         Raises:
             UsageError: US101 for a site that is not known.
@@ -222,7 +222,12 @@ class PhenologySystem(System):
         asked = Ask.parse(ask)
         if target is not None and target not in self.sites:
             raise UsageError("US101", target, "the model has no such site", suggest(str(target), self.sites))
-        seasons = self.trained if data is None else self._asked(data)[0]
+        seasons = self.seasons if asked.season is not None else self.trained
+        seasons = seasons if data is None else self._asked(data)[0]
+        if asked.season is not None:
+            seasons = seasons.take(seasons.year == asked.season)
+            if not len(seasons):
+                raise UsageError("US104", "--season", f"no season of {asked.season} is there", "give a year with temperatures")
         found = evidence.whole_model(self, asked.level)
         for site in self.shown_sites() if target is None else [str(target)]:
             found += site_evidence.of_site(self, site, seasons, asked.level, asked.warm)

@@ -31,7 +31,7 @@ class Warming:
         site_id: (N,) names.
         year: (N,) bloom years.
         day: (W, N) median days of the bloom year; NaN where bloom does not come.
-        bloomed: (W, N) probability of bloom within the season.
+        end: (N,) last day of the season, day of the bloom year.
         beyond: (W, N) degC beyond the weather of training at the site.
     """
 
@@ -39,37 +39,46 @@ class Warming:
     site_id: Array
     year: Array
     day: Array
-    bloomed: Array
+    end: Array
     beyond: Array
+
+    @property
+    def bounded(self) -> Array:
+        """(W, N) days, the end of the season standing for later or never."""
+        return np.where(np.isnan(self.day), self.end, self.day)
 
     def shifts(self, site: str) -> pd.DataFrame:
         """One row per warming: what it does at a site, with intervals over its years.
 
+        A year that does not bloom counts as later than all others, so that it cannot make the rest look early; the middle
+        year is therefore given, not the mean.
+
         Returns:
-            site_id, warm (degC), doy (mean), shift (mean days against no warming, negative is earlier), low, high (95 %
-            interval of the mean shift, years drawn with replacement), days_per_degree, seasons, no_bloom (share of
-            seasons without an answer), extrapolates (share of seasons beyond the weather of training).
+            site_id, warm (degC), doy (median of the years), shift (median of the years' shifts against no warming, days,
+            negative is earlier), low, high (95 % interval of that, years drawn with replacement), days_per_degree, years,
+            no_bloom (share of years without an answer), extrapolates (share of years beyond the weather of training). Where
+            half of the years or more do not bloom there is no shift.
         """
         mine = self.site_id == site
-        base = self.day[int(np.flatnonzero(self.degrees == 0)[0]), mine]
+        day = self.bounded[:, mine]
+        moved = day - day[int(np.flatnonzero(self.degrees == 0)[0])]
+        never = np.isnan(self.day[:, mine]).mean(axis=1)
         rows = []
         for k, degrees in enumerate(self.degrees):
-            day = self.day[k, mine]
-            moved = day - base
-            good = np.isfinite(moved)
-            interval = bootstrap(moved[good], n=1000) if good.any() else None
-            mean = float(moved[good].mean()) if good.any() else float("nan")
+            interval = bootstrap(moved[k], np.median, n=500)
+            known = never[k] < 0.5
+            shift, low, high, doy = (interval.estimate, interval.low, interval.high, float(np.median(day[k])))
             rows.append(
                 {
                     "site_id": site,
                     "warm": float(degrees),
-                    "doy": float(day[good].mean()) if good.any() else float("nan"),
-                    "shift": mean,
-                    "low": interval.low if interval else float("nan"),
-                    "high": interval.high if interval else float("nan"),
-                    "days_per_degree": mean / float(degrees) if degrees else float("nan"),
-                    "seasons": int(good.sum()),
-                    "no_bloom": float(1 - good.mean()),
+                    "doy": doy if known else np.nan,
+                    "shift": shift if known else np.nan,
+                    "low": low if known else np.nan,
+                    "high": high if known else np.nan,
+                    "days_per_degree": shift / float(degrees) if known and degrees else np.nan,
+                    "years": int(mine.sum()),
+                    "no_bloom": float(never[k]),
                     "extrapolates": float((self.beyond[k, mine] > 0).mean()),
                 }
             )
@@ -94,14 +103,14 @@ def warming(
     """
     seasons = complete_seasons(seasons, years)
     every = np.unique([0.0, *degrees])
-    day, bloomed, beyond = [], [], []
+    day, beyond = [], []
     for d in every:
         warm = seasons.warmed(float(d)).unlabelled()
         found = predict(warm)
         day.append(seasons.doy(found.day))
-        bloomed.append(found.ever)
         beyond.append(climate.beyond(warm)[0])
-    return Warming(every, seasons.site_id, seasons.year, *(np.stack(x) for x in (day, bloomed, beyond)))
+    end = seasons.doy(np.full(len(seasons), seasons.length - 1.0))
+    return Warming(every, seasons.site_id, seasons.year, np.stack(day), end, np.stack(beyond))
 
 
 def complete_seasons(seasons: Seasons, most: int) -> Seasons:
