@@ -30,7 +30,9 @@ class HybridPhenology:
         return 5 + rng.normal(0, 0.7, self.config.members)
 
     def _units(self, seasons: Any) -> tuple[np.ndarray, np.ndarray]:
-        hours = np.concatenate([seasons.hourly(slice(k, k + 64)) for k in range(0, max(len(seasons), 1), 64)]).astype(float)
+        hours = np.concatenate([seasons.hourly(slice(k, k + 64)) for k in range(0, max(len(seasons), 1), 64)]).astype(
+            float
+        )
         chill = np.stack([np.clip(1 - np.abs(hours - p) / 7, 0, None).mean(-1).cumsum(1) for p in self._peaks()])
         return chill, np.clip(hours - 2, 0, None).mean(-1)
 
@@ -54,14 +56,25 @@ class HybridPhenology:
         found = self.predict(seasons)
         ends = found.quantiles((0.05, 0.95))
         self.frame = pd.DataFrame(
-            {"site_id": names, "year": seasons.year, "observed": seasons.event, "day": found.day + 0.3, "q05": ends[:, 0], "q95": ends[:, 1]}
+            {
+                "site_id": names,
+                "year": seasons.year,
+                "observed": seasons.event,
+                "day": found.day + 0.3,
+                "q05": ends[:, 0],
+                "q95": ends[:, 1],
+            }
         )
         return self
 
     def _site(self, seasons: Any) -> tuple[np.ndarray, np.ndarray]:
         known = {s: k for k, s in enumerate(self.sites)}
-        need = np.stack([self.need[:, known[n]] if n in known else self.need.mean(1) for n in seasons.site_id.astype(str)], 1)
-        forcing = np.stack([self.forcing[:, known[n]] if n in known else self.forcing.mean(1) for n in seasons.site_id.astype(str)], 1)
+        need = np.stack(
+            [self.need[:, known[n]] if n in known else self.need.mean(1) for n in seasons.site_id.astype(str)], 1
+        )
+        forcing = np.stack(
+            [self.forcing[:, known[n]] if n in known else self.forcing.mean(1) for n in seasons.site_id.astype(str)], 1
+        )
         return need, forcing
 
     def predict(self, seasons: Any) -> BloomDays:
@@ -96,7 +109,13 @@ class HybridPhenology:
 
     def parameters(self) -> pd.DataFrame:
         return pd.DataFrame(
-            {"site_id": self.sites, "group": "", "chill_requirement": self.need.mean(0), "forcing_requirement": self.forcing.mean(0), "base": 2.0}
+            {
+                "site_id": self.sites,
+                "group": "",
+                "chill_requirement": self.need.mean(0),
+                "forcing_requirement": self.forcing.mean(0),
+                "base": 2.0,
+            }
         )
 
     def identifiability(self) -> list[Check]:
@@ -120,7 +139,12 @@ class HybridPhenology:
     @classmethod
     def restore(cls, config: Any, tensors: dict[str, np.ndarray], notes: dict[str, Any]) -> HybridPhenology:
         made = cls(config)
-        made.need, made.forcing, made.scale, made.sites = tensors["need"], tensors["forcing"], tensors["scale"], list(notes["sites"])
+        made.need, made.forcing, made.scale, made.sites = (
+            tensors["need"],
+            tensors["forcing"],
+            tensors["scale"],
+            list(notes["sites"]),
+        )
         made.frame = pd.DataFrame(tensors["held"], columns=["year", "observed", "day", "q05", "q95"])
         made.frame["year"] = made.frame["year"].astype(int)
         made.frame.insert(0, "site_id", notes["held"])

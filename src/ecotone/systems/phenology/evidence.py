@@ -38,17 +38,18 @@ def chill_curve(system: PhenologySystem, level: float) -> list[Evidence]:
     except InputError:
         return []
     members = len(system.estimator.members_response(at))
-    scale = max(float(np.nanmax(learned.response)), 1e-12)
     said = "The data identify it." if learned.identified else "The data do not identify it: other curves fit as well."
     return [
         Curve(
             title="Chill response",
             exact=True,
             x=at,
-            y=learned.response / scale,
-            lower=learned.lower / scale,
-            upper=learned.upper / scale,
-            band=f"{level:.0%} band of {members} networks and the uncertainty of the data" if members > 1 else f"{level:.0%} band",
+            y=learned.response,
+            lower=learned.lower,
+            upper=learned.upper,
+            band=f"{level:.0%} band of {members} networks and the uncertainty of the data"
+            if members > 1
+            else f"{level:.0%} band",
             x_label="temperature of an hour",
             x_unit="degC",
             y_label="chill, share of the most",
@@ -156,7 +157,9 @@ def data_checks(system: PhenologySystem) -> list[Evidence]:
     report: dict[str, Any] = system.report
     if not report or not report.get("records"):
         return []
-    details = tuple((f"{code}: {count}", f"{meaning}; {example}"[:300]) for code, meaning, count, example in report["reasons"])
+    details = tuple(
+        (f"{code}: {count}", f"{meaning}; {example}"[:300]) for code, meaning, count, example in report["reasons"]
+    )
     return [
         Check(
             title="Bloom records used",

@@ -249,4 +249,3 @@ def _condition(cdf: Array, reason: Array, end: Array, open_: Array) -> None:
             continue
         cdf[i] = np.clip((cdf[i] - before) / (1 - before), 0, 1)
         cdf[i, : end[i] + 1] = 0.0
-

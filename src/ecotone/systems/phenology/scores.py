@@ -33,8 +33,8 @@ def rivals() -> dict[str, Callable[[], BloomModel]]:
 
     return {
         "site_mean": SiteMean,
-        "thermal_time": lambda: GridPhenology("thermal time", None, pooled="requirement"),
-        "utah": lambda: GridPhenology("sequential", "utah", pooled="requirement"),
+        "thermal_time": lambda: GridPhenology("thermal time", None, pooled="requirement", folds=2),
+        "utah": lambda: GridPhenology("sequential", "utah", pooled="requirement", folds=2),
     }
 
 
@@ -155,7 +155,9 @@ def unit_weights(unit: Array, draws: int = DRAWS, seed: int = 0) -> Array:
     """(B, N) how often each season is drawn when whole units are drawn with replacement."""
     count = int(unit.max()) + 1
     rng = np.random.default_rng(seed)
-    return np.stack([np.bincount(rng.integers(count, size=count), minlength=count)[unit] for _ in range(draws)]).astype(float)
+    return np.stack([np.bincount(rng.integers(count, size=count), minlength=count)[unit] for _ in range(draws)]).astype(
+        float
+    )
 
 
 def _figures(error: Array, covered: Array, seasons: Seasons) -> dict[str, Weighted]:

@@ -25,7 +25,9 @@ DONORS = 10  # past years that an average year is made of
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-def of_site(system: PhenologySystem, site: str, asked: Seasons, level: float, warm: tuple[float, ...]) -> list[Evidence]:
+def of_site(
+    system: PhenologySystem, site: str, asked: Seasons, level: float, warm: tuple[float, ...]
+) -> list[Evidence]:
     """Everything about a site.
 
     Args:

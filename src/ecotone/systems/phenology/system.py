@@ -227,7 +227,9 @@ class PhenologySystem(System):
         if asked.season is not None:
             seasons = seasons.take(seasons.year == asked.season)
             if not len(seasons):
-                raise UsageError("US104", "--season", f"no season of {asked.season} is there", "give a year with temperatures")
+                raise UsageError(
+                    "US104", "--season", f"no season of {asked.season} is there", "give a year with temperatures"
+                )
         found = evidence.whole_model(self, asked.level)
         for site in self.shown_sites() if target is None else [str(target)]:
             found += site_evidence.of_site(self, site, seasons, asked.level, asked.warm)
@@ -279,7 +281,9 @@ class PhenologySystem(System):
             pairs = zip(held.seasons.site_id, held.seasons.year.tolist(), strict=True)
             rows = np.array([pair in keys for pair in pairs], dtype=bool)
             others = {name: day[rows] for name, day in scores.rival_days(held).items()}
-            held = scores.Held(held.seasons.take(rows), held.day[rows], held.low[rows], held.high[rows], held.fold[rows])
+            held = scores.Held(
+                held.seasons.take(rows), held.day[rows], held.low[rows], held.high[rows], held.fold[rows]
+            )
         else:
             others = scores.rival_days(held)
         split = "whole years held out in turn from all sites; rivals fitted to the same years"
