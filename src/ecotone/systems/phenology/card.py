@@ -32,13 +32,13 @@ def write(system: PhenologySystem) -> str:
         "",
         "## How to read it",
         "",
-        "An answer is a distribution over days: `q05` to `q95` hold nine of ten. For a season that is not over, weather to come is",
-        "that of past years of the site. `extrapolates` marks seasons beyond the weather of training: there the answer rests on the",
-        "form of the model alone.",
+        "An answer is a distribution over days: `q05` to `q95` hold nine of ten. For a season that is not over, weather to",
+        "come is that of past years of the site. `extrapolates` marks seasons beyond the weather of training: there the",
+        "answer rests on the form of the model alone.",
         "",
         "## Not for",
         "",
-        "Other species or varieties than those learned from; frost risk without the uncertainty; climates in which chill was never",
-        "short in training, unless the identifiability checks of the run say that the chill response is known.",
+        "Other species or varieties than those learned from; frost risk without the uncertainty; warmer climates, where chill",
+        "was never short in training, unless the checks of the run say that the chill response is identified.",
     ]
     return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ Letters: N seasons, G sites.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -65,7 +66,7 @@ def part_means(seasons: Seasons, end: int) -> Array:
     """(N, 3) mean temperature of the parts of the time from day 0 to `end`; NaN where less than half is there."""
     edges = np.linspace(0, min(end, seasons.length), PARTS + 1).astype(int)
     found = np.full((len(seasons), PARTS), np.nan)
-    for k, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (a, b) in enumerate(pairwise(edges)):
         part = seasons.daily[:, a:b, TMEAN].astype(float)
         there = np.isfinite(part)
         count = there.sum(axis=1)

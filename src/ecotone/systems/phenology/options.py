@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
@@ -33,7 +32,7 @@ class Inputs(Options):
         years: Bloom years to learn from, such as 1990-2020; all by default.
         species: Species to keep where a site has several, or "all" to make each a group.
         phase: Phenophase to keep where the table has several; its name or number.
-        latitude: Degrees, for sites that state none.
+        latitude: Degrees, for sites that state none; 45 north without it.
         max_missing: Largest share of days before bloom without a measured temperature.
         max_gap: Longest gap before bloom that is bridged, days.
         duplicates: What happens to contradicting records of one site and year.
@@ -99,6 +98,7 @@ class Query(Options):
         bloom: Table of bloom days; for `evaluate` the truth, for `predict` the sites to answer for.
         stations: Tables that link site_id to station_id, or give coordinates of stations.
         temperature_unit: Unit of the temperatures; that of `fit` by default.
+        latitude: Degrees, for sites that state none and are not among those of `fit`.
         years: Bloom years to answer for, such as 2024 or 2020-2025; all by default. A coming year without temperatures
             is answered from past years.
         sites: Sites to answer for; all by default.
@@ -108,6 +108,7 @@ class Query(Options):
     bloom: Any = None
     stations: list[Any] = Field(default_factory=list)
     temperature_unit: Literal["C", "F", "K", "0.1C"] | None = None
+    latitude: float | None = Field(default=None, ge=-90, le=90)
     years: str | None = None
     sites: list[str] = Field(default_factory=list)
 

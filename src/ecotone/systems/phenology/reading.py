@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ecotone.data.seasons import Seasons
 from ecotone.errors import InputError, UsageError, suggest
 from ecotone.systems.phenology.options import Inputs, Query, read_columns, read_years
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ecotone.data.seasons_report import SeasonReport
 
+MIDDLE = 45.0  # degrees, of sites that state none
 _STATION_FILES = 10_000
 
 
@@ -40,12 +46,31 @@ def read_inputs(inputs: Inputs) -> tuple[Seasons, SeasonReport]:
     return _build(inputs, kept(inputs), bloom=inputs.bloom, years=read_years(inputs.years))
 
 
-def read_query(query: Query, stored: Mapping[str, Any]) -> tuple[Seasons, SeasonReport]:
-    """Seasons of a query with temperatures of its own; everything but the files is as it was in `fit`."""
+def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> tuple[Seasons, SeasonReport]:
+    """Seasons of a query with temperatures of its own; everything but the files is as it was in `fit`.
+
+    Args:
+        query: With temperatures.
+        stored: Options of `fit`.
+        sites: Those of `fit`; without bloom days or station tables in the query they keep their places and stations.
+    """
     options = dict(stored)
-    if query.temperature_unit is not None:
-        options["temperature_unit"] = query.temperature_unit
-    return _build(query, options, bloom=query.bloom, years=None)
+    for name in ("temperature_unit", "latitude"):
+        if getattr(query, name) is not None:
+            options[name] = getattr(query, name)
+    if query.bloom is not None:
+        return _build(query, options, bloom=query.bloom, years=None)
+    table = sites[["site_id", "latitude", "longitude", "altitude", "country", "group"]].assign(year=np.nan, doy=np.nan)
+    pairs = sites[["site_id", "station"]].rename(columns={"station": "station_id"})
+    pairs = pairs[pairs["station_id"] != ""]
+    known = options | {"species": None, "phase": None, "bloom_columns": []}
+    own = query if query.stations or not len(pairs) else query.model_copy(update={"stations": [pairs]})
+    try:
+        return _build(own, known, bloom=table, years=None)
+    except InputError as error:
+        if error.code != "PH616":
+            raise
+        return _build(query, options, bloom=None, years=None)  # other stations: each is a site of its own
 
 
 def kept(inputs: Inputs) -> dict[str, Any]:
@@ -90,7 +115,9 @@ def _build(given: Any, options: Mapping[str, Any], *, bloom: Any, years: Any) ->
         raise type(error)(error.code, error.where, error.what, error.fix.replace("--phenophase", "--phase")) from None
     for warning in report.warnings:
         warnings.warn(warning, stacklevel=3)
-    return seasons, report
+    # the sun's part in the hours of a day differs little between latitudes; the reader has warned
+    sites = seasons.sites.assign(latitude=seasons.sites["latitude"].astype(float).fillna(MIDDLE))
+    return replace(seasons, sites=sites, extra={}), report
 
 
 def _one_table(sources: Sequence[Any]) -> Any:

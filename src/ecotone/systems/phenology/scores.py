@@ -74,14 +74,17 @@ def held_out(frame: pd.DataFrame, seasons: Seasons) -> Held:
     """Pairs a table of held-out answers with its seasons.
 
     Args:
-        frame: Columns site_id, year, observed, day, q05, q95 (day indices), and fold where the model says it.
+        frame: Columns site_id, year, observed, day, q05, q95 (day indices), and row (of the seasons) and fold where the model
+            says them.
         seasons: Those the model was fitted to.
     """
-    known = np.flatnonzero(seasons.observed & np.isfinite(seasons.event))
-    mine = pd.DataFrame({"row": known, "site_id": seasons.site_id[known], "year": seasons.year[known]})
-    mine["nth"] = mine.groupby(["site_id", "year"]).cumcount()
-    other = frame.assign(nth=frame.groupby(["site_id", "year"]).cumcount())
-    both: Any = mine.merge(other, on=["site_id", "year", "nth"], how="inner").sort_values("row", kind="stable")
+    known = seasons.observed & np.isfinite(seasons.event)
+    if "row" in frame:
+        both: Any = frame[known[frame["row"].to_numpy(dtype=int)]]
+    else:
+        mine = pd.DataFrame({"row": np.flatnonzero(known), "site_id": seasons.site_id[known], "year": seasons.year[known]})
+        both = mine.merge(frame.dropna(subset=["observed"]), on=["site_id", "year"], how="inner")
+    both = both.drop_duplicates("row").sort_values("row", kind="stable")
     part = seasons.take(both["row"].to_numpy(dtype=int))
     fold = both["fold"].to_numpy(dtype=int) if "fold" in both else own_folds(part.year)
     day, low, high = (both[k].to_numpy(dtype=float) for k in ("day", "q05", "q95"))

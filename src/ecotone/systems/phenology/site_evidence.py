@@ -227,7 +227,8 @@ def warming_curve(system: PhenologySystem, site: str, warm: tuple[float, ...], l
     words = "Hatched: most years lie beyond the weather of training, and the form of the model answers alone."
     if never.max() > 0:
         worst = found.degrees[never > 0]
-        words += f" From +{worst.min():g} degC on some years do not bloom in the season (up to {never.max():.0%}); they count as its end."
+        words += f" From +{worst.min():g} degC on some years (up to {never.max():.0%}) do not bloom in the season; they count"
+        words += " as its end."
     return [
         Curve(
             title=f"{site}: bloom in a warmer climate",

@@ -75,6 +75,7 @@ class PhenologySystem(System):
             InputError: For tables that cannot be used; PH655 when no season has a known bloom.
             UsageError: US104, US105 for options that cannot work here.
         """
+        from ecotone.files.progress import progress as show_progress
         from ecotone.systems.phenology.hybrid.estimator import HybridPhenology
         from ecotone.systems.phenology.reading import kept, read_inputs
 
@@ -92,7 +93,10 @@ class PhenologySystem(System):
         self._derive()
         if not self.trained.observed.any():
             raise InputError("PH655", "bloom table", "no season has a known day of bloom", "add bloom days")
-        self.estimator = HybridPhenology(self.config).fit(self.trained, progress=self.progress or None)
+        with show_progress(self.config.steps, self.name, enabled=self.progress) as bar:
+            self.estimator = HybridPhenology(self.config).fit(
+                self.trained, progress=lambda step, _: bar.advance(max(step - bar.done, 0))
+            )
         return self
 
     def _derive(self) -> None:
@@ -181,7 +185,7 @@ class PhenologySystem(System):
         query = _query(data)
         seasons = self.seasons
         if query.temperature:
-            seasons = replace(read_query(query, self.stored_inputs)[0], extra={})
+            seasons = read_query(query, self.stored_inputs, self.seasons.sites)[0]
         _, once = np.unique(np.stack([seasons.site, seasons.year]), axis=1, return_index=True)
         seasons = seasons.take(np.sort(once))
         check_sites(query.sites, list(dict.fromkeys(str(s) for s in seasons.site_id)))
