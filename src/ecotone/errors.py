@@ -47,6 +47,7 @@ CODES: dict[str, str] = {
     "DA406": "two runs have no species in common",
     "TR501": "the loss is not finite; training stopped at the last good checkpoint",
     "TR502": "a species is not at its certified optimum when the iterations end (warning)",
+    "PH651": "a table of temperatures cannot be read as days or hours of one station",
     # phenology: tables of bloom days and temperatures, exit status 3
     "PH601": "the bloom or temperature table lacks a needed column",
     "PH602": "a bloom table holds several phenophases; one must be chosen",
@@ -68,7 +69,6 @@ CODES: dict[str, str] = {
     "PH618": "a bloom record states no day",
     "PH619": "a temperature table is neither daily, hourly nor monthly",
     "PH620": "temperatures beyond what is possible on earth (warning: they count as missing)",
-    "PH651": "a table of temperatures cannot be read as days or hours of one station",
     "PH655": "no season with a known day of bloom to learn from",
     "PH656": "no season can be scored",
     "PH657": "too few years to look for breaks",

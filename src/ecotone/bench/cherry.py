@@ -168,7 +168,18 @@ def _fit(data: DataSet, model: str, split: str, parts: list[Split], seed: int, o
     seasons = data.seasons.take(rows)
     unit = station_years(stations_of(data.seasons), data.seasons.year)[rows]
     words = parts[0].description if len(parts) == 1 else f"{len(parts)} groups of stations held out in turn"
-    return Outcome(model, MODELS[model].kind, split, data.quality, seed, rows, season_scores(together, seasons), unit, seconds, words)
+    return Outcome(
+        model,
+        MODELS[model].kind,
+        split,
+        data.quality,
+        seed,
+        rows,
+        season_scores(together, seasons),
+        unit,
+        seconds,
+        words,
+    )
 
 
 def site_rows(data: DataSet, outcome: Outcome) -> list[dict[str, Any]]:
@@ -189,7 +200,9 @@ def site_rows(data: DataSet, outcome: Outcome) -> list[dict[str, Any]]:
             "seed": outcome.seed,
         }
         names = ("mae", "rmse", "bias", "tau", "crps", "coverage50", "coverage90")
-        row |= {"n": int(figures["n"]), "unanswered": int(figures["unanswered"])} | {k: _number(figures[k]) for k in names}
+        row |= {"n": int(figures["n"]), "unanswered": int(figures["unanswered"])} | {
+            k: _number(figures[k]) for k in names
+        }
         found.append(row | {"source": data.seasons.source, "seconds": round(outcome.seconds / len(sites), 4)})
     return found
 

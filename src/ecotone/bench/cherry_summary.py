@@ -100,9 +100,7 @@ def lead(first: Pooled, second: Pooled) -> tuple[Interval, float]:
     return i, 1 - first.mae / second.mae
 
 
-def summary(
-    outcomes: Sequence[Outcome], sets: Mapping[str, Seasons], splits: Sequence[str], data: str
-) -> list[str]:
+def summary(outcomes: Sequence[Outcome], sets: Mapping[str, Seasons], splits: Sequence[str], data: str) -> list[str]:
     """All printed lines."""
     pooled = pool(outcomes)
     lines: list[str] = []
@@ -133,7 +131,7 @@ def table(
     """MAE in days by country and over all, then further scores over all."""
     more = ("rmse", "bias", "tau", "crps", "coverage90")
     head = "".join(f"{f'MAE {n}':>18s}" for n in names) + f"{'MAE all':>9s}"
-    lines = [f"  {'model':22s}{head}" + "".join(f"{m:>11s}" for m in more) + f"{'missing':>9s}{'seconds':>9s}"]
+    lines = [f"  {'model':26s}{head}" + "".join(f"{m:>11s}" for m in more) + f"{'missing':>9s}{'seconds':>9s}"]
     for model in models:
         p = pooled[quality, split, model]
         off = np.abs(p.values["error"])
@@ -146,13 +144,11 @@ def table(
         each = [metrics(p.values, some, np.flatnonzero(p.seed == s)) for s in np.unique(p.seed)]
         figures["tau"] = float(np.mean([f["tau"] for f in each]))  # ranks of one fit; the rest is over all seeds
         cells += f"{figures['mae']:9.3f}" + "".join(f"{figures[m]:11.3f}" for m in more)
-        lines.append(f"  {model:22s}{cells}{int(figures['unanswered']):9d}{p.seconds:9.2f}")
+        lines.append(f"  {model:26s}{cells}{int(figures['unanswered']):9d}{p.seconds:9.2f}")
     return lines
 
 
-def leads(
-    pooled: Mapping[tuple[str, str, str], Pooled], quality: str, split: str, models: Sequence[str]
-) -> list[str]:
+def leads(pooled: Mapping[tuple[str, str, str], Pooled], quality: str, split: str, models: Sequence[str]) -> list[str]:
     """The hybrids against the best biophysical model and every learned baseline; the best of the rest without hybrids."""
     own = {m: pooled[quality, split, m] for m in models}
     physical = sorted((m for m in models if own[m].kind == "biophysical"), key=lambda m: own[m].mae)

@@ -44,9 +44,7 @@ BENCHES: dict[str, BenchEntry] = {
     "recovery": BenchEntry(
         "ecotone.bench.recovery", "simulated trees: is the true chill response found, is it said where it cannot be"
     ),
-    "cherry": BenchEntry(
-        "ecotone.bench.cherry", "cherry bloom days on years and stations held out, model by model"
-    ),
+    "cherry": BenchEntry("ecotone.bench.cherry", "cherry bloom days on years and stations held out, model by model"),
     "speed": BenchEntry(
         "ecotone.bench.speed", "stacked training against a plain loop, at equal mathematics and end to end"
     ),

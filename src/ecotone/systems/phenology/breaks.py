@@ -12,6 +12,7 @@ Letters: n years of a site, K cuts, B permutations.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,8 +75,10 @@ class Record:
 
     def row(self) -> dict[str, Any]:
         """For a table."""
-        words = "; ".join(f"{b.kind} {b.year}: {b.size:+.1f} d" if b.kind == "level" else f"scatter {b.year}: x{b.size:.1f}"
-                          for b in self.breaks)  # fmt: skip
+        words = "; ".join(
+            f"level {b.year}: {b.size:+.1f} d" if b.kind == "level" else f"scatter {b.year}: x{b.size:.1f}"
+            for b in self.breaks
+        )
         return {
             "site": self.site,
             "seasons": len(self.years),
@@ -114,10 +117,10 @@ def find_breaks(
     rng = np.random.default_rng(seed)
     clipped = _winsorised(residual)
     p_level, cuts = _test(clipped, permutations, rng)
-    found = [
-        Break(int(year[c]), "level", float(residual[c:b].mean() - residual[a:c].mean()), _local(clipped[a:b], c - a, rng))
-        for a, c, b in _neighbours(cuts if p_level <= alpha / 2 else (), len(year))
-    ]
+    found = []
+    for a, c, b in _neighbours(cuts if p_level <= alpha / 2 else (), len(year)):
+        size = float(residual[c:b].mean() - residual[a:c].mean())
+        found.append(Break(int(year[c]), "level", size, _local(clipped[a:b], c - a, rng)))
     pieces = _bounds([int(np.searchsorted(year, b.year)) for b in found], len(year))
     middle = np.concatenate([np.full(b - a, np.median(residual[a:b])) for a, b in pieces])
     deviation = residual - middle
@@ -129,9 +132,7 @@ def find_breaks(
     return Record(site, year, residual, p_level, p_scatter, tuple(found), tuple(int(y) for y in year[far]))
 
 
-def cut_points(
-    x: Array, kind: str = "level", *, most: int = MOST, shortest: int = SHORTEST
-) -> tuple[Array, Array]:
+def cut_points(x: Array, kind: str = "level", *, most: int = MOST, shortest: int = SHORTEST) -> tuple[Array, Array]:
     """Best places of 0..K cuts of a series into pieces of constant mean or scatter, by exact dynamic programming.
 
     Args:
@@ -142,7 +143,8 @@ def cut_points(
         shortest: Length of a piece.
 
     Returns:
-        (..., K + 1) smallest costs with 0..K cuts (inf where they do not fit), and (..., K + 1, K) first positions after each cut, ascending, -1 where unused.
+        (..., K + 1) smallest costs with 0..K cuts (inf where they do not fit), and (..., K + 1, K) first positions
+        after each cut, ascending, -1 where unused.
     """
     x = np.asarray(x, dtype=float)
     n, lead = x.shape[-1], x.shape[:-1]
@@ -216,7 +218,7 @@ def _local(x: Array, cut: int, rng: np.random.Generator, kind: str = "level", pe
 
 def _bounds(cuts: list[int], n: int) -> list[tuple[int, int]]:
     edges = [0, *sorted(cuts), n]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))
 
 
 def _neighbours(cuts: tuple[int, ...], n: int) -> list[tuple[int, int, int]]:
@@ -247,8 +249,7 @@ def against_temperature(seasons: Seasons, *, window: int = 60) -> Array:
     (Theil-Sen on differences), which a step in the record touches once only.
     """
     out = np.full(len(seasons), np.nan)
-    for g, rows in _by_site(seasons):
-        del g
+    for _, rows in _by_site(seasons):
         end = np.full(len(rows), int(np.median(seasons.event[rows])))
         x, y = window_mean(seasons.take(rows), end, window), seasons.event[rows]
         apart_x, apart_y = np.diff(x), np.diff(y)
@@ -304,8 +305,8 @@ def check_records(seasons: Seasons, residual: Array, *, alpha: float = 0.05, see
         seed: Of the shuffling.
     """
     found = []
-    for g, rows in _by_site(seasons):
-        rows = rows[np.isfinite(residual[rows])]
+    for g, known in _by_site(seasons):
+        rows = known[np.isfinite(residual[known])]
         if len(rows) >= LEAST_YEARS:
             name = str(seasons.sites["site_id"].iloc[g])
             found.append(find_breaks(seasons.year[rows], residual[rows], site=name, alpha=alpha, seed=seed))

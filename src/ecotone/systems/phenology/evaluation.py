@@ -9,6 +9,7 @@ Letters: N seasons, S days, B resamples.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,8 @@ def kendall(observed: Array, predicted: Array, site: Array) -> float:
     for g in np.unique(site):
         own = (site == g) & np.isfinite(observed) & np.isfinite(predicted)
         if own.sum() >= LEAST_FOR_TAU and np.ptp(observed[own]) > 0:
-            value = kendalltau(observed[own], predicted[own]).statistic if np.ptp(predicted[own]) > 0 else 0.0
+            rank: Any = kendalltau(observed[own], predicted[own])
+            value = rank.statistic if np.ptp(predicted[own]) > 0 else 0.0
             total, weight = total + float(value) * int(own.sum()), weight + int(own.sum())
     return total / weight if weight else float("nan")
 
@@ -149,7 +151,7 @@ def groups(seasons: Seasons) -> dict[str, Array]:
 
 def altitude_band(altitude: Array) -> Array:
     """Labels such as "200-500 m" of altitudes in metres; "unknown" for NaN."""
-    words = [f"below {BANDS[1]} m", *(f"{a}-{b} m" for a, b in zip(BANDS[1:], BANDS[2:])), f"above {BANDS[-1]} m"]
+    words = [f"below {BANDS[1]} m", *(f"{a}-{b} m" for a, b in pairwise(BANDS[1:])), f"above {BANDS[-1]} m"]
     place = np.searchsorted(np.array(BANDS[1:]), np.nan_to_num(altitude), side="right")
     return np.where(np.isnan(altitude), "unknown", np.array(words, dtype=object)[place])
 
@@ -246,13 +248,21 @@ def unit_bootstrap(
     np.add.at(count, (rows, columns), 1.0)
     rng = np.random.default_rng(seed)
     draws = np.empty(n)
-    for b in range(n):
-        times = np.bincount(rng.integers(u, size=u), minlength=u).astype(float)
-        often = np.bincount(rng.integers(k, size=k), minlength=k).astype(float)
-        many = times @ count @ often
-        draws[b] = times @ total @ often / many if many else np.nan
+    slab = max(1, 2_000_000 // u)  # resamples at once
+    for begin in range(0, n, slab):
+        size = min(slab, n - begin)
+        times, often = _times(rng, size, u), _times(rng, size, k)
+        many = ((times @ count) * often).sum(axis=1)
+        some = ((times @ total) * often).sum(axis=1)
+        draws[begin : begin + size] = np.divide(some, many, out=np.full(size, np.nan), where=many > 0)
     low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(values[kept].mean()), float(low), float(high), int(kept.sum()), level)
+
+
+def _times(rng: np.random.Generator, n: int, units: int) -> Array:
+    """(n, units) how often each unit is drawn in n resamples."""
+    drawn = rng.integers(units, size=(n, units)) + units * np.arange(n)[:, None]
+    return np.bincount(drawn.ravel(), minlength=n * units).reshape(n, units).astype(float)
 
 
 def difference(

@@ -155,6 +155,9 @@ def network(inputs: int, hidden: int, sites: int, width: int) -> Any:
     from torch import nn
 
     class Net(nn.Module):
+        middle: torch.Tensor
+        slope: torch.Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.site = nn.Embedding(sites + 1, width, padding_idx=0) if width else None

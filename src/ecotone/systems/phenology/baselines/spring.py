@@ -17,7 +17,10 @@ LENGTHS = (21, 30, 45, 60, 75, 90)
 
 
 class SpringRegression(DayModel):
-    """Within-site regression with slopes shrunk to a common one; new sites by one line through all seasons.
+    """Within-site regression with slopes shrunk to a common one.
+
+    A new site has no earliest bloom: a first line through all seasons, on the weather before the earliest bloom of all,
+    says where its window ends (two standard errors before the day it gives), a second one uses that window.
 
     Args:
         lengths: Days of window to choose from.
@@ -46,10 +49,27 @@ class SpringRegression(DayModel):
         self._length = best[1]
         x = window_mean(train, self._end[train.site], self._length)
         self._line = self._lines(train, x, np.arange(len(train)))
-        early = np.full(len(train), int(np.floor(train.event.min())))
-        self._pooled = np.polyfit(window_mean(train, early, self._length), train.event, 1 if len(train) > 2 else 0)
+        self._early = int(np.floor(train.event.min()))
+        first = window_mean(train, np.full(len(train), self._early), self._length)
+        enough = len(train) > 8
+        self._first = np.polyfit(first, train.event, 1 if enough else 0)
+        self._margin = 2 * float(np.std(train.event - np.polyval(self._first, first)))
+        end = self._new_end(train)
+        x = np.stack([np.ones(len(train)), window_mean(train, end, self._length), end], axis=1)
+        self._second = np.linalg.lstsq(x[:, : 3 if enough else 1], train.event, rcond=None)[0]
 
-    def _lines(self, train: Seasons, x: Array, rows: Array):  # noqa: ANN202
+    def _new_end(self, seasons: Seasons) -> Array:
+        """(N,) ends of the windows of new sites."""
+        x = window_mean(seasons, np.full(len(seasons), self._early), self._length)
+        day = np.nan_to_num(np.polyval(self._first, x), nan=self._early)
+        return np.clip(np.floor(day - self._margin), self._early, seasons.length - 1).astype(int)
+
+    def _new_day(self, seasons: Seasons) -> Array:
+        end = self._new_end(seasons)
+        x = np.stack([np.ones(len(seasons)), window_mean(seasons, end, self._length), end], axis=1)
+        return np.maximum(x[:, : len(self._second)] @ self._second, end)
+
+    def _lines(self, train: Seasons, x: Array, rows: Array):
         y, site, g = train.event[rows], train.site[rows], len(train.sites)
         levels = site_levels(y, site, countries_of(train))
         count = np.bincount(site, minlength=g)
@@ -62,8 +82,8 @@ class SpringRegression(DayModel):
     def _day(self, seasons: Seasons) -> Array:
         end = self._end[seasons.site]
         x = window_mean(seasons, end, self._length)
-        day = np.where(self._known[seasons.site], self._line(seasons.site, x), np.polyval(self._pooled, x))
-        return np.maximum(day, end)
+        day = np.maximum(self._line(seasons.site, x), end)
+        return np.where(self._known[seasons.site], day, self._new_day(seasons))
 
 
 def window_mean(seasons: Seasons, end: Array, length: int) -> Array:

@@ -66,7 +66,8 @@ class RidgeStage:
         self._patterns = np.linalg.svd(z[:, : z.shape[1] // 3], full_matrices=False)[2][:PATTERNS]
         self._middle = float(y.mean())
         place = np.unique(groups, return_inverse=True)[1]
-        best = (np.inf,)
+        best = np.inf
+        held = np.zeros(len(y))
         many = len(y) > LARGE
         enough = len(np.unique(seasons.site)) >= PLACES
         sites, slopes, where = (3.0, 10.0), (0.0, 0.3, 1.0), (0.0,)
@@ -80,11 +81,10 @@ class RidgeStage:
             for alpha in ALPHAS[::2] if many else ALPHAS:
                 off = leave_out(u, s, alpha, y - self._middle, place)
                 loss = float(np.mean(off**2))
-                if loss < best[0]:
-                    coefficients = vt.T @ (s / (s**2 + alpha) * (u.T @ (y - self._middle)))
-                    best = (loss, weights, coefficients, off)
-        self._weights, self._coefficients = best[1], best[2]
-        return y - best[3]
+                if loss < best:
+                    best, held, self._weights = loss, off, weights
+                    self._coefficients = vt.T @ (s / (s**2 + alpha) * (u.T @ (y - self._middle)))
+        return y - held
 
     def day(self, x: Array, seasons: Seasons) -> Array:
         """As `Stage.day`."""

@@ -99,7 +99,7 @@ class Features:
         group: (N,) position among the known groups, P for an unknown one.
         year: (N,) years since 1990, in units of 20 years.
         event: (N,) day of the event, 0 where nothing is known.
-        upto: (N, S) 1 up to and with that day.
+        until_event: (N, S, K) shares, zero on days after the event.
         after: (N,) right-censored.
         before: (N,) left-censored.
         usable: (N,) whether a season says something.
@@ -112,7 +112,7 @@ class Features:
     group: Tensor
     year: Tensor
     event: Tensor
-    upto: Tensor
+    until_event: Tensor
     after: Tensor
     before: Tensor
     usable: Tensor
@@ -163,7 +163,7 @@ def features(seasons: Seasons, places: Places, *, whole_days: bool = False, days
         group=torch.from_numpy(group),
         year=torch.from_numpy(((np.asarray(seasons.year) - 1990) / 20).astype(np.float32)),
         event=torch.from_numpy(event),
-        upto=(torch.arange(length)[None] <= torch.from_numpy(event)[:, None]).to(torch.float32),
+        until_event=shares * (torch.arange(length)[None] <= torch.from_numpy(event)[:, None])[..., None],
         after=torch.from_numpy(known & (status == Status.AFTER)),
         before=torch.from_numpy(known & (status == Status.BEFORE)),
         usable=torch.from_numpy(known),

@@ -22,6 +22,7 @@ from torch.nn.functional import softplus
 from ecotone.systems.phenology.hybrid import network
 from ecotone.systems.phenology.hybrid.config import HybridConfig
 from ecotone.systems.phenology.hybrid.features import KNOTS, Features, Places
+from ecotone.systems.phenology.hybrid.release import Released, released
 
 Parameters = dict[str, Tensor]
 TEN_DAYS, HUNDRED = 10.0, 100.0  # units that bring parameters near 1: ten chill days, 100 degC d
@@ -54,11 +55,11 @@ class Core(Protocol):
         """Parameters before training."""
         ...
 
-    def event(self, p: Parameters, f: Features) -> tuple[Tensor, Tensor]:
+    def event(self, p: Parameters, f: Features, plain: bool = False) -> tuple[Tensor, Tensor]:
         """(M, N) progress at the end of the day of the event, and of the day before."""
         ...
 
-    def course(self, p: Parameters, f: Features) -> Course:
+    def course(self, p: Parameters, f: Features, ease: float = 1.0) -> Course:
         """Everything on every day."""
         ...
 
@@ -70,6 +71,11 @@ class Core(Protocol):
 def pick(values: Tensor, index: Tensor) -> Tensor:
     """(M, V) values at (N,) positions; 0 for position V, which stands for unknown."""
     return torch.cat([values, values.new_zeros(len(values), 1)], 1)[:, index]
+
+
+def _run(rows: Tensor) -> bool:
+    """Whether positions follow each other without gaps."""
+    return int(rows[-1] - rows[0]) == len(rows) - 1 and bool((rows[1:] > rows[:-1]).all())
 
 
 class Hybrid:
@@ -98,8 +104,14 @@ class Hybrid:
             at_bloom = f.summed[seen, f.event[seen]]
             chill = (network.response(p, self.config.response) @ at_bloom.T).median(1, keepdim=True).values / TEN_DAYS
             p["chill"] = (0.3 * chill).clamp(min=0.1)
-            _, forcing = self._parts(p, f)
-            gathered = (forcing * f.upto).sum(-1)[:, seen].clamp(min=1.0).log() - torch.log(torch.tensor(HUNDRED))
+            total, _ = released(
+                self._chill(p, f),
+                self.chill_requirement(p, f),
+                torch.exp(p["release"]),
+                self._forcing(p, f, True),
+                f.event,
+            )
+            gathered = total[:, seen].clamp(min=1.0).log() - torch.log(torch.tensor(HUNDRED))
             p["heat"] = gathered.median(1, keepdim=True).values
             for k in range(q):
                 own = f.group[seen] == k
@@ -160,25 +172,28 @@ class Hybrid:
         return softplus((self.knots - base[..., None]) / w) * w
 
     # -------------------------------------------------------------------------------------------- days
-    def _forcing(self, p: Parameters, f: Features) -> Tensor:
-        """(M, N, S) forcing of each day, degC d, as if released."""
+    def _forcing(self, p: Parameters, f: Features, upto: bool = False) -> Tensor:
+        """(M, N, S) forcing of each day, degC d, as if released; zero after the event where asked for."""
+        shares = f.until_event if upto else f.share
         kind = {"site": f.site, "group": f.group, "global": torch.zeros_like(f.site)}[self.config.base]
         parts, rows = [], []
         for label in torch.unique(kind):
             row = torch.nonzero(kind == label)[:, 0]
             curve = self.forcing_response(p, self.base(p, f.group[row[:1]], f.site[row[:1]]))[:, 0]  # (M, K)
-            share = f.share if len(row) == len(f) else f.share[row]
+            share = shares if len(row) == len(f) else shares[row[0] : row[-1] + 1] if _run(row) else shares[row]
             parts.append((curve @ share.reshape(-1, share.shape[-1]).T).view(len(curve), len(row), -1))
             rows.append(row)
         if len(parts) == 1:
             return parts[0]
-        return torch.cat(parts, 1)[:, torch.argsort(torch.cat(rows))]
+        order = torch.cat(rows)
+        joined = torch.cat(parts, 1)
+        return joined if _run(order) else joined[:, torch.argsort(order)]
 
-    def _parts(self, p: Parameters, f: Features) -> tuple[Tensor, Tensor]:
+    def _parts(self, p: Parameters, f: Features, ease: float = 1.0) -> tuple[Tensor, Tensor]:
         """Release and released forcing of each day, (M, N, S)."""
         chill = self._chill(p, f)
         slope = torch.exp(p["release"])[..., None]
-        release = torch.sigmoid(slope * (chill / self.chill_requirement(p, f)[..., None] - 1))
+        release = torch.sigmoid(slope * (chill / (ease * self.chill_requirement(p, f)[..., None]) - 1))
         return release, self._forcing(p, f) * release
 
     def _chill(self, p: Parameters, f: Features) -> Tensor:
@@ -192,15 +207,15 @@ class Hybrid:
             slope, need = slope[..., None], need[..., None]
         return slope * (gathered / need - 1)
 
-    def event(self, p: Parameters, f: Features) -> tuple[Tensor, Tensor]:
-        """(M, N) progress at the event and the day before."""
-        _, forcing = self._parts(p, f)
-        total = (forcing * f.upto).sum(-1)
-        last = forcing.gather(2, f.event.view(1, -1, 1).expand(len(forcing), -1, 1))[..., 0]
+    def event(self, p: Parameters, f: Features, plain: bool = False) -> tuple[Tensor, Tensor]:
+        """(M, N) progress at the event and the day before; `plain` for derivatives of other kinds than training's."""
+        inner = released if plain else Released.apply
+        parts = self._chill(p, f), self.chill_requirement(p, f), torch.exp(p["release"])
+        total, last = inner(*parts, self._forcing(p, f, upto=True), f.event)  # type: ignore[operator]
         return self._progress(p, f, total), self._progress(p, f, total - last)
 
-    def course(self, p: Parameters, f: Features) -> Course:
-        """Everything on every day."""
-        release, forcing = self._parts(p, f)
+    def course(self, p: Parameters, f: Features, ease: float = 1.0) -> Course:
+        """Everything on every day; `ease` scales the chill requirement."""
+        release, forcing = self._parts(p, f, ease)
         gathered = forcing.cumsum(-1)
         return Course(self._chill(p, f), release, gathered, self._progress(p, f, gathered))

@@ -3,14 +3,15 @@
     c_t = sigmoid(MLP((x_t - 6.65) / 9.09)),  C_t = sum c / S,  r_t = sigmoid(a_c (C_t - th_c))
     g_t = mean_h relu(x_th - Tb),             G_t = sum g r / S,  z_t = a_g (G_t - th_g),  a = 1 / (s^2 + 0.01)
 
-Source: van Bree, Marcos, Athanasiadis (2025, arXiv 2501.16848) and its recipe as run. Three faults are not repeated: the day before
-the first is no longer the last of the season, the logarithm is stable, and weight decay spares the scalars.
+Source: van Bree, Marcos, Athanasiadis (2025, arXiv 2501.16848) and its recipe as run. Three faults are not repeated: the day
+before the first is no longer the last of the season, the logarithm is stable, and weight decay spares the scalars.
 Letters: M members, N seasons, S days, G sites.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -42,7 +43,7 @@ class Published:
         size = {"site": len(places.sites), "group": len(places.groups), "global": 1}[self.config.scalars]
         p: Parameters = {}
         sizes = (24, self.config.width, self.config.width, 1)
-        for k, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False), start=1):
+        for k, (a, b) in enumerate(pairwise(sizes), start=1):
             bound = 1 / math.sqrt(a)
             p[f"w{k}"] = (torch.rand(members, a, b, generator=generator) * 2 - 1) * bound
             p[f"b{k}"] = (torch.rand(members, 1, b, generator=generator) * 2 - 1) * bound
@@ -82,14 +83,15 @@ class Published:
             slope, need = slope[..., None], need[..., None]
         return slope * (gathered - need)
 
-    def event(self, p: Parameters, f: Features) -> tuple[Tensor, Tensor]:
+    def event(self, p: Parameters, f: Features, plain: bool = False) -> tuple[Tensor, Tensor]:
         """(M, N) progress at the event and the day before."""
         _, _, forcing = self._sums(p, f)
-        total = (forcing * f.upto).sum(-1)
+        upto = torch.arange(f.days)[None] <= f.event[:, None]
+        total = (forcing * upto).sum(-1)
         last = forcing.gather(2, f.event.view(1, -1, 1).expand(len(forcing), -1, 1))[..., 0]
         return self._progress(p, f, total), self._progress(p, f, total - last)
 
-    def course(self, p: Parameters, f: Features) -> Course:
+    def course(self, p: Parameters, f: Features, ease: float = 1.0) -> Course:
         """Everything on every day, in chill days (1 at most per day) and degC d."""
         chill, release, forcing = self._sums(p, f)
         gathered = forcing.cumsum(-1)

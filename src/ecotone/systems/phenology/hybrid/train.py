@@ -27,12 +27,12 @@ class Trained:
 
     Attributes:
         parameters: Of all members, at the pass they were stopped at.
-        step: That pass.
+        steps: (M,) that pass.
         history: (pass, training loss, held-out loss) of the mean member.
     """
 
     parameters: Parameters
-    step: int
+    steps: tuple[int, ...]
     history: tuple[tuple[int, float, float], ...]
 
 
@@ -53,6 +53,7 @@ def train(
     steps: int,
     learning_rate: float,
     outliers: float,
+    together: Tensor | None = None,
     fixed: tuple[str, ...] = (),
     decay: tuple[float, tuple[str, ...]] = (0.0, ()),
     schedule: str = "cosine",
@@ -67,6 +68,7 @@ def train(
         weight: (M, N) weight of each season in each member, 0 to leave it out.
         held_out: (M, N) 1 where a member is judged; rows of zeros for members that are not.
         steps: Passes.
+        together: (M,) which fit a member belongs to; the members of a fit stop together. All by default.
         learning_rate: At its highest.
         outliers: Share of stray records.
         fixed: Parameters that stay.
@@ -82,8 +84,8 @@ def train(
     ]
     optimiser = torch.optim.Adam([g for g in groups if g["params"]], lr=learning_rate)
     size = weight.sum(1).clamp(min=1)
-    judged = held_out.sum(1) > 0
-    best, kept, history = math.inf, (steps, {k: v.detach().clone() for k, v in p.items()}), []
+    stop = _Stop(together if together is not None else torch.zeros(len(weight), dtype=torch.long), held_out)
+    history: list[tuple[int, float, float]] = []
     for step in range(steps):
         warm = min(1.0, (step + 1) / WARM_UP)
         cooling = 0.5 * (1 + math.cos(math.pi * step / steps)) if schedule == "cosine" else 0.9 ** (10 * step // steps)
@@ -92,12 +94,8 @@ def train(
         each = losses(core, p, f, outliers)
         fit = (each * weight).sum(1)
         penalty = sum(((r**2).sum(1) for r in core.residuals(p)), torch.zeros(()))
-        if step % EVERY == 0 and bool(judged.any()):
-            with torch.no_grad():
-                seen = float(((each * held_out).sum(1)[judged] / held_out.sum(1)[judged]).mean())
-                history.append((step, float((fit / size).mean()), seen))
-                if seen < best:
-                    best, kept = seen, (step, {k: v.detach().clone() for k, v in p.items()})
+        if step % EVERY == 0:
+            history.append((step, float((fit / size).detach().mean()), stop.look(step, each.detach(), p)))
         optimiser.zero_grad(set_to_none=True)
         ((fit + 0.5 * penalty) / size).sum().backward()
         optimiser.step()
@@ -105,11 +103,32 @@ def train(
             watch(step + 1)
     with torch.no_grad():
         each = losses(core, p, f, outliers)
-        fit = float(((each * weight).sum(1) / size).mean())
-        last = {k: v.detach().clone() for k, v in p.items()}
-        if not bool(judged.any()):
-            return Trained(last, steps, (*history, (steps, fit, math.nan)))
-        seen = float(((each * held_out).sum(1)[judged] / held_out.sum(1)[judged]).mean())
-    history.append((steps, fit, seen))
-    step, found = (steps, last) if seen <= best else kept
-    return Trained(found, step, tuple(history))
+        history.append((steps, float(((each * weight).sum(1) / size).mean()), stop.look(steps, each, p)))
+    return Trained(stop.kept, tuple(stop.step.tolist()), tuple(history))
+
+
+class _Stop:
+    """Keeps, for each fit, the parameters of the pass at which its held-out years were predicted best."""
+
+    def __init__(self, together: Tensor, held_out: Tensor) -> None:
+        self.together, self.held_out = together, held_out
+        self.size = held_out.sum(1)
+        self.best = torch.full((int(together.max()) + 1,), math.inf)
+        self.step = torch.zeros(len(together), dtype=torch.long)
+        self.kept: Parameters = {}
+
+    def look(self, step: int, each: Tensor, p: Parameters) -> float:
+        """Compares with the best so far; returns the mean held-out loss. Fits without held-out years keep the last pass."""
+        judged = self.size > 0
+        loss = (each * self.held_out).sum(1) / self.size.clamp(min=1)
+        if not self.kept:
+            self.kept = {k: v.detach().clone() for k, v in p.items()}
+        for k in range(len(self.best)):
+            own = self.together == k
+            mean = loss[own & judged].mean() if bool((own & judged).any()) else torch.tensor(-float(step))
+            if mean < self.best[k]:
+                self.best[k] = mean
+                self.step[own] = step
+                for name, value in p.items():
+                    self.kept[name][own] = value.detach()[own]
+        return float(loss[judged].mean()) if bool(judged.any()) else math.nan

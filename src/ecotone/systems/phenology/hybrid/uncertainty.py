@@ -97,7 +97,7 @@ def posterior(core: Core, p: Parameters, member: int, f: Features, weight: Tenso
         part = take(f, rows)
 
         def both(v: Tensor, part: Features = part) -> Tensor:
-            z, z_before = core.event(unpack(v, names, shapes), part)
+            z, z_before = core.event(unpack(v, names, shapes), part, plain=True)
             return torch.stack([z[0], z_before[0]])
 
         z = both(mean)

@@ -1,0 +1,424 @@
+"""The hybrid phenology model as an estimator: seasons in, distributions over the day of bloom out, its biology to look at.
+
+Letters: M members, N seasons, S days, K temperatures, G sites, P groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecotone.contract import Check
+from ecotone.data.seasons import Seasons, Status
+from ecotone.errors import InputError
+from ecotone.systems.phenology.distribution import BloomDays, quantile
+from ecotone.systems.phenology.hybrid import network
+from ecotone.systems.phenology.hybrid.config import HybridConfig
+from ecotone.systems.phenology.hybrid.features import KNOTS, Features, Places, features
+from ecotone.systems.phenology.hybrid.identify import Learned, learn_about
+from ecotone.systems.phenology.hybrid.members import Fit, lay_out, stack
+from ecotone.systems.phenology.hybrid.model import Core, Hybrid, Parameters
+from ecotone.systems.phenology.hybrid.paper import DECAY, WEIGHTS, Published
+from ecotone.systems.phenology.hybrid.spread import NODES, widths
+from ecotone.systems.phenology.hybrid.train import Trained, train
+from ecotone.systems.phenology.recovery import FittedResponse, winter_hours
+
+Array = np.ndarray
+ROWS = 128  # seasons answered at a time
+LEAST = 5  # seasons a fit needs
+BEYOND = 10  # years beyond those of training up to which a drift goes on
+
+
+class Accumulation(NamedTuple):
+    """A season day by day, mean over members.
+
+    Attributes:
+        chill: (N, S) chill days so far.
+        released: (N, S) share of forcing that counts, 0..1.
+        forcing: (N, S) degC d gathered.
+        bloomed: (N, S) probability of bloom by the end of the day.
+        chill_requirement: (N,) chill days.
+        forcing_requirement: (N,) degC d.
+    """
+
+    chill: Array
+    released: Array
+    forcing: Array
+    bloomed: Array
+    chill_requirement: Array
+    forcing_requirement: Array
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a fit leaves for questions about it; not stored with the model."""
+
+    features: Features
+    seasons: Seasons
+    rows: Array
+
+
+class HybridPhenology:
+    """Chill response learned by a network inside a model of chill, release and forcing.
+
+    Args:
+        config: Settings; or give them as keywords.
+
+    Attributes:
+        places_: Known sites and groups.
+        parameters_: Parameters of the answering members.
+        scale_: Factor on the progress that makes held-out years as likely as can be.
+        steps_: Pass at which each answering member was stopped.
+        history_: (pass, training loss, held-out loss).
+    """
+
+    places_: Places
+    parameters_: Parameters
+    scale_: float
+    steps_: tuple[int, ...]
+    history_: tuple[tuple[int, float, float], ...]
+    usual_: tuple[float, float]
+    years_: tuple[int, int]
+    seen_: tuple[bool, ...]
+    spread_: tuple[float, float]
+    _work: _Work | None = None
+    _held: dict[str, Array] | None = None
+    _learned: Learned | None = None
+
+    def __init__(self, config: HybridConfig | None = None, **options: Any) -> None:
+        self.config = config if config is not None else HybridConfig.parse(options)
+
+    # -------------------------------------------------------------------------------------------- learning
+    def fit(self, seasons: Seasons, progress: Callable[[int, int], None] | None = None) -> Self:
+        """Learns from seasons with a known or censored bloom.
+
+        Args:
+            seasons: N seasons; those without temperatures on every day up to their event are passed over.
+            progress: Called with (pass, passes).
+
+        Raises:
+            InputError: PH616 when fewer than five seasons can be used.
+        """
+        (found,) = self.fit_splits(seasons, [np.ones(len(seasons), dtype=bool)], self.config, progress=progress)
+        self.__dict__.update(found.__dict__)
+        return self
+
+    @classmethod
+    def fit_splits(
+        cls,
+        seasons: Seasons,
+        rows: Sequence[Array],
+        config: HybridConfig,
+        seeds: Sequence[int] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        start_from: HybridPhenology | None = None,
+    ) -> list[Self]:
+        """Fits one model per split of the seasons, all in one batch.
+
+        Args:
+            seasons: N seasons.
+            rows: (N,) masks, one per fit: what it may learn from.
+            config: Settings of all.
+            seeds: One per fit; `config.seed` and following by default.
+            progress: Called with (pass, passes).
+            start_from: A model whose chill response, slopes and base are taken over and kept.
+        """
+        places = Places.of(seasons)
+        site, group = places.find(seasons)
+        order = np.lexsort((seasons.year, site, group))  # seasons of a group side by side, as the model likes them
+        seasons, rows = seasons.take(order), [np.asarray(mask)[order] for mask in rows]
+        usable = usable_rows(seasons)
+        known = [np.asarray(mask) & usable for mask in rows]
+        if min(int(k.sum()) for k in known) < LEAST:
+            what = f"{min(int(k.sum()) for k in known)} seasons with bloom and temperatures up to it"
+            raise InputError("PH616", "fit", what, f"give at least {LEAST}")
+        last = int(np.nanmax(np.where(usable, seasons.event, np.nan))) + 2
+        f = features(seasons, places, whole_days=config.network == "day", days=last)
+        seeds = list(seeds) if seeds is not None else [config.seed + k for k in range(len(rows))]
+        year = np.asarray(seasons.year)
+        fits = [
+            lay_out(year, own, seed, config.members, config.held_out) for own, seed in zip(known, seeds, strict=True)
+        ]
+        core = new_core(config, places)
+        start = _start(core, config, f, fits, start_from)
+        weight, judged = stack(fits)
+        together = torch.cat([torch.full((fit.members,), k) for k, fit in enumerate(fits)])
+        result = train(
+            core,
+            start,
+            f,
+            weight,
+            judged,
+            steps=config.steps,
+            learning_rate=config.learning_rate,
+            outliers=config.outliers,
+            together=together,
+            fixed=() if start_from is None else tuple(k for k in start if not k.endswith("_site") or k == "base_site"),
+            decay=(DECAY, WEIGHTS) if config.network == "day" else (0.0, ()),
+            schedule="steps" if config.preset == "paper" else "cosine",
+            watch=None if progress is None else lambda step: progress(step, config.steps),
+        )
+        models, first = [], 0
+        for fit in fits:
+            own = slice(first, first + fit.members)
+            models.append(cls(config)._adopt(seasons, f, places, fit, result, own))
+            first += fit.members
+        return models
+
+    def _adopt(self, seasons: Seasons, f: Features, places: Places, fit: Fit, result: Trained, own: slice) -> Self:
+        self.places_, self.history_ = places, result.history
+        members = {k: v[own] for k, v in result.parameters.items()}
+        self.parameters_ = {k: v[: fit.answering].contiguous() for k, v in members.items()}
+        self.steps_ = result.steps[own][: fit.answering]
+        self._work = _Work(f, seasons, fit.rows)
+        learned = seasons.take(fit.rows)
+        self.years_ = int(learned.year.min()), int(learned.year.max())
+        self.seen_ = tuple(np.isin(np.arange(len(places.sites)), f.site.numpy()[fit.rows]).tolist())
+        winter = winter_hours(learned)
+        usual = winter.temperature[winter.usual()]
+        self.usual_ = (float(usual.min()), float(usual.max())) if len(usual) else (0.0, 10.0)
+        core = self.core
+        self._held = _held_out(core, {k: v[fit.answering :] for k, v in members.items()}, f, fit)
+        self.scale_ = _scale(self._held, f)
+        self.spread_ = widths(self.parameters_, places, np.array(self.seen_))
+        return self
+
+    @property
+    def core(self) -> Any:
+        """The model behind, ours or the published form."""
+        return new_core(self.config, self.places_)
+
+    # -------------------------------------------------------------------------------------------- answering
+    def predict(self, seasons: Seasons) -> BloomDays:
+        """Distributions over the day of bloom; a site that is not known gets the mean of its group, and a wider one.
+
+        Seasons without temperatures before the predicted day are NaN with the reason.
+        """
+        cdf = np.full((len(seasons), seasons.length), np.nan)
+        reason = np.full(len(seasons), "", dtype=object)
+        missing = first_missing(seasons)
+        core = self.core
+        for start in range(0, len(seasons), ROWS):
+            rows = np.arange(start, min(start + ROWS, len(seasons)))
+            f = self._features(seasons.take(rows))
+            with torch.no_grad():
+                z = core.course(self.parameters_, f).progress
+                cdf[rows] = self._mixture(z, f).mean(0).numpy()
+        found = quantile(cdf, 0.5)
+        for i in np.flatnonzero(missing < seasons.length):
+            if not found[i] < missing[i]:
+                day = str(seasons.dates(np.full(len(seasons), float(missing[i])))[i])
+                reason[i] = f"no temperature on {day}, before bloom could be predicted"
+                cdf[i] = np.nan
+        return BloomDays.from_cdf(cdf, reason)
+
+    def _features(self, seasons: Seasons) -> Features:
+        f = features(seasons, self.places_, whole_days=self.config.network == "day")
+        late, early = (max(self.years_) + BEYOND - 1990) / 20, (min(self.years_) - BEYOND - 1990) / 20
+        parts = {**vars(f), "year": f.year.clamp(early, late), "share": f.share.nan_to_num(0.0)}
+        parts["summed"] = parts["share"].cumsum(1)
+        if f.hours is not None:
+            parts["hours"] = f.hours.nan_to_num(-40.0)  # adds neither chill nor forcing
+        return Features(**parts)
+
+    def _mixture(self, z: Tensor, f: Features) -> Tensor:
+        """(M, N, S) probabilities: sites that are not known average over how sites differ."""
+        cdf = torch.sigmoid(self.scale_ * z)
+        seen = np.append(np.array(self.seen_, dtype=bool), False)[f.site.numpy()]
+        new = torch.from_numpy(np.flatnonzero(~seen))
+        if len(new) and isinstance(self.core, Hybrid):
+            slope = torch.exp(self.parameters_["bloom"] + _group(self.parameters_["bloom_group"], f.group[new]))[
+                ..., None
+            ]
+            grown = z[:, new] / slope + 1  # forcing in units of the requirement
+            site, group = self.spread_
+            unknown = f.group[new] == len(self.places_.groups)
+            sd = torch.where(unknown, (site**2 + group**2) ** 0.5, site).to(z)[:, None]
+            total = torch.zeros_like(grown)
+            for node, weight in NODES:
+                total += weight * torch.sigmoid(self.scale_ * slope * (grown * torch.exp(-sd * node) - 1))
+            cdf[:, new] = total
+        return cdf
+
+    def accumulation(self, seasons: Seasons) -> Accumulation:
+        """What happens on each day of each season, mean over members."""
+        f = self._features(seasons)
+        core, p = self.core, self.parameters_
+        with torch.no_grad():
+            course = core.course(p, f)
+            need = core.chill_requirement(p, f), core.forcing_requirement(p, f)
+            parts = (course.chill, course.release, course.forcing, self._mixture(course.progress, f), *need)
+        return Accumulation(*(v.mean(0).numpy().astype(float) for v in parts))
+
+    # -------------------------------------------------------------------------------------------- biology
+    def members_response(self, temperature: Array) -> Array:
+        """(M, K) chill response of each member at temperatures (degC), maximum 1 over the usual winter temperatures.
+
+        The published network is asked for days of one constant temperature.
+        """
+        x = np.asarray(temperature, dtype=float)
+        with torch.no_grad():
+            if isinstance(self.core, Published):
+                hours = torch.as_tensor(np.repeat(KNOTS[:, None], 24, 1), dtype=torch.float32)
+                values = self.core.units(self.parameters_, hours).numpy()
+            else:
+                values = network.response(self.parameters_, self.config.response).numpy()
+        usual = (self.usual_[0] <= KNOTS) & (self.usual_[1] >= KNOTS)
+        values = values / values[:, usual].max(1, keepdims=True)
+        return np.stack([np.interp(x, KNOTS, v) for v in values])
+
+    def response(self, temperature: Array, level: float = 0.9) -> FittedResponse:
+        """The chill response with its band: of each member by its curvature, and between members."""
+        x = np.asarray(temperature, dtype=float)
+        mean = self.members_response(x).mean(0)
+        learned = self.learned()
+        sd = np.interp(x, KNOTS, learned.response_sd)
+        from scipy.stats import norm
+
+        z = float(norm.ppf(0.5 + level / 2))
+        lower, upper = np.clip(mean - z * sd, 0, None), np.clip(mean + z * sd, None, max(1.0, float(mean.max())))
+        return FittedResponse(x, mean, lower, upper, learned.identified)
+
+    def forcing_response(self, temperature: Array) -> Array:
+        """(M, P, K) warmth per day at a constant temperature (degC), for each group."""
+        x = np.asarray(temperature, dtype=float)
+        p, q = self.parameters_, len(self.places_.groups)
+        with torch.no_grad():
+            if isinstance(self.core, Published):
+                base = p["base"].mean(1)[:, None].expand(-1, q).numpy()
+                return np.maximum(x - base[..., None], 0)
+            unknown = torch.full((q,), len(self.places_.sites))
+            curve = self.core.forcing_response(p, self.core.base(p, torch.arange(q), unknown)).numpy()
+        return np.stack([[np.interp(x, KNOTS, c) for c in member] for member in curve])
+
+    def parameters(self) -> Any:
+        """One row per site: chill_requirement (chill days), forcing_requirement (degC d), base (degC), each with its sd."""
+        return self.learned().parameters
+
+    def identifiability(self) -> list[Check]:
+        """What the data determine and what they do not, as checks."""
+        return self.learned().checks(self)
+
+    def learned(self) -> Learned:
+        """Standard deviations and limits of what was learned, computed when first asked for."""
+        if self._learned is None:
+            if self._work is None:
+                raise InputError("DA404", "hybrid", "a stored model without its report", "fit it again")
+            work = self._work
+            self._learned = learn_about(self, work.features, work.seasons, work.rows)
+        return self._learned
+
+    def held_out_days(self) -> Any:
+        """Predictions of held-out years by the judged members: site_id, year, observed, day, q05, q95 (day indices)."""
+        import pandas as pd
+
+        if self._held is None or self._work is None:
+            return pd.DataFrame(columns=["site_id", "year", "observed", "day", "q05", "q95"])
+        held, seasons = self._held, self._work.seasons
+        rows = held["row"]
+        z = held["z"] * self.scale_
+        cdf = 1 / (1 + np.exp(-np.clip(z, -60, 60)))
+        low, mid, high = (quantile(cdf, q) for q in (0.05, 0.5, 0.95))
+        return pd.DataFrame(
+            {
+                "row": rows,
+                "site_id": seasons.site_id[rows],
+                "year": seasons.year[rows],
+                "observed": np.where(seasons.status[rows] == Status.OBSERVED, seasons.event[rows], np.nan),
+                "day": mid,
+                "q05": low,
+                "q95": high,
+            }
+        )
+
+    def transfer(self, seasons: Seasons) -> HybridPhenology:
+        """A model of other sites with this one's chill response, slopes and base kept; only the sites' scalars are learned."""
+        mask = [np.ones(len(seasons), dtype=bool)]
+        (found,) = type(self).fit_splits(seasons, mask, self.config, [self.config.seed], start_from=self)
+        return found
+
+
+# ------------------------------------------------------------------------------------------------ parts
+def new_core(config: HybridConfig, places: Places) -> Hybrid | Published:
+    """Ours, or the published form."""
+    return Published(config, places) if config.network == "day" else Hybrid(config, places)
+
+
+def first_missing(seasons: Seasons) -> Array:
+    """(N,) first day without temperature, S where there is none."""
+    values = seasons.daily[..., :2] if seasons.hours is None else seasons.hours
+    bad = ~np.isfinite(values).all(axis=2)
+    return np.where(bad.any(1), bad.argmax(1), seasons.length)
+
+
+def usable_rows(seasons: Seasons) -> Array:
+    """(N,) seasons that can teach: something is known of bloom, and every day up to it has temperatures."""
+    known = (seasons.status != Status.UNKNOWN) & np.isfinite(seasons.event)
+    return known & (first_missing(seasons) > np.nan_to_num(seasons.event))
+
+
+def _group(values: Tensor, group: Tensor) -> Tensor:
+    return torch.cat([values, values.new_zeros(len(values), 1)], 1)[:, group]
+
+
+def _start(
+    core: Core, config: HybridConfig, f: Features, fits: Sequence[Fit], old: HybridPhenology | None
+) -> Parameters:
+    """Parameters before training; each fit starts from what its own seasons say."""
+    from ecotone.systems.phenology.hybrid.uncertainty import take
+
+    parts = []
+    for fit in fits:
+        generator = torch.Generator().manual_seed(fit.seed)
+        parts.append(core.initial(fit.members, generator, take(f, torch.from_numpy(np.flatnonzero(fit.rows)))))
+    start = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
+    if old is not None:
+        take_over = {
+            k: v for k, v in old.parameters_.items() if k not in ("heat",) and not k.endswith(("_site", "_group"))
+        }
+        members = len(start["heat"])
+        start |= {k: v[torch.arange(members) % len(v)] for k, v in take_over.items()}
+    return start
+
+
+def _held_out(core: Core, p: Parameters, f: Features, fit: Fit) -> dict[str, Array] | None:
+    """Progress of held-out seasons by the member that did not see them: row (H,), z (H, S)."""
+    if not len(fit.folds):
+        return None
+    from ecotone.systems.phenology.hybrid.uncertainty import take
+
+    rows, z = [], []
+    for k, fold in enumerate(fit.folds):
+        own = np.flatnonzero(fold)
+        if len(own):
+            with torch.no_grad():
+                one = {name: v[k : k + 1] for name, v in p.items()}
+                z.append(core.course(one, take(f, torch.from_numpy(own))).progress[0].numpy())
+            rows.append(own)
+    order = np.argsort(np.concatenate(rows), kind="stable")
+    return {"row": np.concatenate(rows)[order], "z": np.concatenate(z)[order].astype(float)}
+
+
+def _scale(held: dict[str, Array] | None, f: Features) -> float:
+    """The factor on progress under which held-out bloom days are likeliest; 1 without held-out years."""
+    if held is None:
+        return 1.0
+    from ecotone.losses.bloom_day import log_likelihood, with_outliers
+
+    row = torch.from_numpy(held["row"])
+    z = torch.from_numpy(held["z"])
+    at = f.event[row]
+    now = z.gather(1, at[:, None])[:, 0]
+    before = torch.where(at > 0, z.gather(1, (at - 1).clamp(min=0)[:, None])[:, 0], torch.full_like(now, -60.0))
+    best, found = -np.inf, 1.0
+    for factor in np.exp(np.linspace(np.log(0.3), np.log(2.0), 39)):
+        value = log_likelihood(factor * now, factor * before, f.after[row], f.before[row])
+        total = float(with_outliers(value, 0.01, f.days, f.after[row] | f.before[row]).mean())
+        if total > best:
+            best, found = total, float(factor)
+    return found

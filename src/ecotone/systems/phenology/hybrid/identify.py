@@ -1,0 +1,250 @@
+"""What the data determine of the learned biology, and what they leave open.
+
+A chill response is known only as far as chill ever decided a bloom day: where winters always bring enough of it, any response
+fits equally well. This is measured rather than guessed: the band of the response and of the requirements (curvature of the
+likelihood with priors), the share of seasons in which less chill would have meant an earlier bloom, how much of the prior's
+width is left, how many parameters the data set, which of them go together.
+Letters: M members, N seasons, K knots, G sites.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecotone.contract import Check
+from ecotone.data.seasons import Seasons
+from ecotone.systems.phenology.hybrid import network
+from ecotone.systems.phenology.hybrid.features import KNOTS, Features
+from ecotone.systems.phenology.hybrid.model import Hybrid, Parameters
+from ecotone.systems.phenology.hybrid.uncertainty import Posterior, posterior, take
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ecotone.systems.phenology.hybrid.estimator import HybridPhenology
+
+Array = np.ndarray
+WIDEST = 0.2  # mean standard deviation of the response (maximum 1) up to which its shape counts as known
+LEAST_LIMITED = 0.1  # share of seasons in which chill must have mattered
+EASE, SHIFT = 0.9, 0.5  # a tenth less chill needed, and the days of earlier bloom that count as mattering
+MAIN = ("chill", "heat", "base", "release", "bloom")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The account of one fit.
+
+    Attributes:
+        response_sd: (K,) standard deviation of the response at the knots, maximum of the response 1.
+        width: Mean of it over the usual winter temperatures.
+        prior_width: The same if there were priors alone.
+        limited: Share of seasons in which a tenth less chill would have brought bloom forward by half a day.
+        effective: Parameters that the data set (trace of data curvature times covariance).
+        total: All parameters.
+        seasons: Seasons learned from.
+        station_years: Different pairs of station and year among them.
+        correlated: (one, other, correlation) of the most correlated pair of main parameters.
+        parameters: Table, one row per site.
+    """
+
+    response_sd: Array
+    width: float
+    prior_width: float
+    limited: float
+    effective: float
+    total: int
+    seasons: int
+    station_years: int
+    correlated: tuple[str, str, float]
+    parameters: pd.DataFrame
+
+    @property
+    def identified(self) -> bool:
+        """Whether the shape of the response is known."""
+        return bool(self.width <= WIDEST and self.limited >= LEAST_LIMITED)
+
+    def checks(self, model: HybridPhenology) -> list[Check]:
+        """The account as evidence."""
+        low, high = model.usual_
+        need = self.parameters["chill_requirement"]
+        a, b, r = self.correlated
+        chill = self.parameters["chill_requirement_sd"] / need.clip(lower=1)
+        return [
+            Check(
+                title="Is the chill response identified?",
+                claim="mean standard deviation of the response (maximum 1) at usual winter temperatures, at most",
+                measured=self.width,
+                bound=WIDEST,
+                verdict="pass" if self.identified else "fail",
+                details=(
+                    ("usual winter temperatures", f"{low:.0f} to {high:.0f} degC"),
+                    ("with priors alone it would be", f"{self.prior_width:.2f}"),
+                    (
+                        "members",
+                        f"{len(model.steps_)}, stopped after {min(model.steps_)} to {max(model.steps_)} passes",
+                    ),
+                ),
+                note="Where it fails, the learned curve is one of many that fit as well: read its band, not its line.",
+            ),
+            Check(
+                title="Winters in which chill mattered",
+                claim="share of seasons in which a tenth less chill would have brought bloom forward, at least",
+                measured=self.limited,
+                bound=LEAST_LIMITED,
+                verdict="pass" if self.limited >= LEAST_LIMITED else "fail",
+                note="Where winters always bring enough chill, bloom dates cannot tell what chill is.",
+            ),
+            Check(
+                title="Effective seasons and parameters",
+                claim="parameters set by the data rather than by priors",
+                measured=self.effective,
+                bound=float(self.station_years),
+                unit="parameters",
+                verdict="note",
+                details=(
+                    ("parameters in all", str(self.total)),
+                    ("seasons", str(self.seasons)),
+                    ("different station-years", str(self.station_years)),
+                ),
+            ),
+            Check(
+                title="Parameters that go together",
+                claim=f"correlation of {a} and {b}, the closest pair of main parameters",
+                measured=r,
+                bound=0.95,
+                verdict="pass" if abs(r) <= 0.95 else "fail",
+                note="A correlation near 1 or -1 means that only a combination of the two is known.",
+            ),
+            Check(
+                title="Profile width of the chill requirement",
+                claim="standard deviation of a site's chill requirement as a share of it, largest over sites, at most",
+                measured=float(chill.max()),
+                bound=0.5,
+                verdict="pass" if float(chill.max()) <= 0.5 else "fail",
+                details=tuple(
+                    (str(row.site_id), f"{row.chill_requirement:.0f} +- {row.chill_requirement_sd:.0f} chill days")
+                    for row in self.parameters.head(12).itertuples()
+                ),
+            ),
+            Check(
+                title="Parameters at their bounds",
+                claim="sites whose chill requirement has shrunk to nothing (under 5 chill days)",
+                measured=float((need < 5).sum()),
+                bound=0.0,
+                unit="sites",
+                verdict="pass" if not (need < 5).any() else "fail",
+            ),
+        ]
+
+
+def learn_about(model: HybridPhenology, f: Features, seasons: Seasons, rows: Array) -> Learned:
+    """Measures a fit on the seasons it learned from.
+
+    Args:
+        model: Fitted.
+        f: Features of all seasons of the fit.
+        seasons: The same seasons.
+        rows: (N,) which of them it learned from.
+    """
+    used = take(f, torch.from_numpy(np.flatnonzero(rows)))
+    weight = torch.ones(len(used))
+    usual = (model.usual_[0] <= KNOTS) & (model.usual_[1] >= KNOTS)
+    core, p = model.core, model.parameters_
+    station = (
+        seasons.sites["station"].astype(str) if "station" in seasons.sites else seasons.sites["site_id"].astype(str)
+    )
+    pairs = {(s, int(y)) for s, y in zip(station.to_numpy()[seasons.site[rows]], seasons.year[rows], strict=True)}
+    counts = {"seasons": int(rows.sum()), "station_years": len(pairs)}
+    members = model.members_response(KNOTS)
+    if not isinstance(core, Hybrid):  # thousands of weights without priors: only members can be compared
+        sd = members.std(0, ddof=1) if len(members) > 1 else np.full(len(KNOTS), np.inf)
+        width = float(sd[usual].mean())
+        table = _requirements(model, used, seasons, [])
+        total = sum(v[0].numel() for v in p.values())
+        width = width if np.isfinite(width) else 1.0
+        none = ("chill", "heat", float("nan"))
+        sd = np.where(np.isfinite(sd), sd, 1.0)
+        return Learned(sd, width, 1.0, 0.0, float(total), total, **counts, correlated=none, parameters=table)
+
+    def curve(q: Parameters) -> Tensor:
+        r = network.response(q, model.config.response)
+        return r / r[:, torch.from_numpy(usual)].amax(-1, keepdim=True)
+
+    found = [posterior(core, p, k, used, weight, model.config.outliers) for k in range(len(model.steps_))]
+    within = np.mean([q.spread(curve).numpy() ** 2 for q in found], axis=0)
+    between = members.var(0, ddof=1) if len(members) > 1 else 0.0
+    sd = np.sqrt(within + between)
+    first = found[0]
+    ridge = 1e-3 * torch.eye(len(first.mean), dtype=torch.float64)
+    alone = Posterior(first.names, first.shapes, first.mean, torch.linalg.inv(first.prior + ridge), first.prior)
+    prior = alone.spread(curve).numpy()
+    effective = len(first.mean) - float((first.prior * first.covariance.T).sum())
+    return Learned(
+        response_sd=sd,
+        width=float(sd[usual].mean()),
+        prior_width=float(prior[usual].mean()),
+        limited=_limited(core, p, used),
+        effective=effective,
+        total=len(first.mean),
+        **counts,
+        correlated=_correlated(first),
+        parameters=_requirements(model, used, seasons, found),
+    )
+
+
+def _limited(core: Hybrid, p: Parameters, f: Features) -> float:
+    """Share of seasons, mean over members."""
+    with torch.no_grad():
+        days = [(core.course(p, f, ease=ease).progress < 0).sum(-1).float() for ease in (1.0, EASE)]
+        # whole days with a fraction of the last, so that half a day can be seen
+        return float((days[0] - days[1] >= SHIFT).float().mean())
+
+
+def _correlated(q: Posterior) -> tuple[str, str, float]:
+    at = [q.part(name).start for name in MAIN]
+    some = q.covariance[at][:, at].numpy()
+    sd = np.sqrt(np.maximum(np.diag(some), 1e-12))
+    r = some / sd[:, None] / sd[None]
+    np.fill_diagonal(r, 0)
+    i, j = np.unravel_index(np.abs(r).argmax(), r.shape)
+    names = {
+        "heat": "forcing requirement",
+        "chill": "chill requirement",
+        "bloom": "bloom slope",
+        "release": "release slope",
+    }
+    return names.get(MAIN[i], MAIN[i]), names.get(MAIN[j], MAIN[j]), float(r[i, j])
+
+
+def _requirements(model: HybridPhenology, f: Features, seasons: Seasons, found: list[Posterior]) -> pd.DataFrame:
+    """One row per site with seasons, requirements of its latest year; standard deviations within and between members."""
+    import pandas as pd
+
+    site = f.site.numpy()
+    latest = [np.flatnonzero(site == k)[f.year.numpy()[site == k].argmax()] for k in np.unique(site)]
+    one = take(f, torch.from_numpy(np.array(latest)))
+    core: Any = model.core
+    names = [model.places_.sites[k] for k in np.unique(site)]
+    table: dict[str, Any] = {"site_id": names, "group": [model.places_.groups[g] for g in one.group.tolist()]}
+
+    def base(q: Parameters) -> Tensor:
+        return core.base(q, one.group, one.site) if isinstance(core, Hybrid) else core.scalar(q, "base", one)
+
+    parts = {
+        "chill_requirement": lambda q: core.chill_requirement(q, one),
+        "forcing_requirement": lambda q: core.forcing_requirement(q, one),
+        "base": base,
+    }
+    for name, of in parts.items():
+        with torch.no_grad():
+            values = of(model.parameters_).numpy()
+        within = np.mean([q.spread(of).numpy() ** 2 for q in found], axis=0) if found else 0.0
+        between = values.var(0, ddof=1) if len(values) > 1 else 0.0
+        table[name], table[f"{name}_sd"] = values.mean(0), np.sqrt(within + between) + np.zeros(len(names))
+    years = [int((site == k).sum()) for k in np.unique(site)]
+    return pd.DataFrame(table).assign(seasons=years)
