@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
@@ -17,15 +14,6 @@ def tree_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from ecotone.data.simulated.trees import trees
 
     return trees(1, sites=3, years=10).write(tmp_path_factory.mktemp("trees"))
-
-
-@pytest.fixture(scope="session")
-def stand_in() -> Any:
-    """Makes sure that there is a hybrid."""
-    import hybrid_stub
-
-    hybrid_stub.install()
-    return hybrid_stub
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 import types
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ class HybridPhenology:
     def identifiability(self) -> list[Check]:
         return [Check(title="Chill is identified", claim="nothing is tested by a stand-in", measured=1.0)]
 
-    def out_of_years(self) -> pd.DataFrame:
+    def held_out_days(self) -> pd.DataFrame:
         return self.frame
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -152,8 +153,10 @@ class HybridPhenology:
 
 
 def install() -> None:
-    """Puts the stand-in where the hybrid belongs, unless the hybrid is there."""
-    if importlib.util.find_spec(NAME) is None:
-        module = types.ModuleType(NAME)
-        module.HybridPhenology = HybridPhenology  # type: ignore[attr-defined]
-        sys.modules[NAME] = module
+    """Puts the stand-in where the hybrid belongs, unless a hybrid that can be stored is there."""
+    with suppress(ImportError):
+        if hasattr(importlib.import_module(NAME).HybridPhenology, "restore"):
+            return
+    module = types.ModuleType(NAME)
+    module.HybridPhenology = HybridPhenology  # type: ignore[attr-defined]
+    sys.modules[NAME] = module

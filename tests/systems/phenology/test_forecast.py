@@ -43,7 +43,9 @@ def test_days_of_a_season_by_name(seasons: Seasons) -> None:
     assert (day_in_season(seasons, "10-01") == 0).all()
     assert np.isnan(day_in_season(seasons, "08-01")).all()
     leap = (seasons.year % 4) == 0
-    assert (seasons.dates(day_in_season(seasons, "02-29"))[~leap].astype(str) == [f"{y}-02-28" for y in seasons.year[~leap]]).all()
+    assert (
+        seasons.dates(day_in_season(seasons, "02-29"))[~leap].astype(str) == [f"{y}-02-28" for y in seasons.year[~leap]]
+    ).all()
     one = day_in_season(seasons, "1995-02-01")
     assert (seasons.first + one.astype("timedelta64[D]") == np.datetime64("1995-02-01")).all()
 
@@ -107,7 +109,9 @@ def test_no_bloom_so_far_moves_the_answer_later(seasons: Seasons) -> None:
     free, told = (answer(by_heat, known, seasons, climate, not_yet=flag).bloom for flag in (False, True))
     end = last_known(known)[0]
     assert (told.cdf[0, : end + 1] == 0).all() and told.day[0] > max(free.day[0], end)
-    np.testing.assert_allclose(told.cdf[0, end + 1 :], (free.cdf[0, end + 1 :] - free.cdf[0, end]) / (1 - free.cdf[0, end]))
+    np.testing.assert_allclose(
+        told.cdf[0, end + 1 :], (free.cdf[0, end + 1 :] - free.cdf[0, end]) / (1 - free.cdf[0, end])
+    )
 
 
 def test_measured_hours_are_completed_too(seasons: Seasons) -> None:

@@ -37,7 +37,11 @@ def test_days_and_years_are_read() -> None:
             Ask.parse({field: bad})
     assert read_years("2024") == (2024, 2024) and read_years("1990-2020") == read_years("1990..2020") == (1990, 2020)
     assert read_columns("bloom_columns", ["year=jahr"]) == {"year": "jahr"}
-    for call in (lambda: read_years("2020-1990"), lambda: read_years("x"), lambda: read_columns("bloom_columns", ["x"])):
+    for call in (
+        lambda: read_years("2020-1990"),
+        lambda: read_years("x"),
+        lambda: read_columns("bloom_columns", ["x"]),
+    ):
         with pytest.raises(UsageError) as caught:
             call()
         assert caught.value.code == "US104"

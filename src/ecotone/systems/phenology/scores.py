@@ -28,7 +28,7 @@ Weighted = Callable[[Array], float]
 
 def rivals() -> dict[str, Callable[[], BloomModel]]:
     """Name -> a plain model to be better than."""
-    from ecotone.systems.phenology.baselines import SiteMean
+    from ecotone.systems.phenology.baselines.simple import SiteMean
     from ecotone.systems.phenology.grid import GridPhenology
 
     return {
@@ -82,7 +82,9 @@ def held_out(frame: pd.DataFrame, seasons: Seasons) -> Held:
     if "row" in frame:
         both: Any = frame[known[frame["row"].to_numpy(dtype=int)]]
     else:
-        mine = pd.DataFrame({"row": np.flatnonzero(known), "site_id": seasons.site_id[known], "year": seasons.year[known]})
+        mine = pd.DataFrame(
+            {"row": np.flatnonzero(known), "site_id": seasons.site_id[known], "year": seasons.year[known]}
+        )
         both = mine.merge(frame.dropna(subset=["observed"]), on=["site_id", "year"], how="inner")
     both = both.drop_duplicates("row").sort_values("row", kind="stable")
     part = seasons.take(both["row"].to_numpy(dtype=int))

@@ -256,7 +256,7 @@ class PhenologySystem(System):
         from ecotone.systems.phenology.scores import held_out
 
         if self._held is None:
-            frame = self.estimator.out_of_years()
+            frame = self.estimator.held_out_days()
             self._held = held_out(frame, self.trained) if len(frame) else None
         return self._held
 
