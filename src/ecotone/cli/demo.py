@@ -95,7 +95,7 @@ def bloom_dates(name: str, out: Path, options: DemoOptions, command: list[str]) 
     from ecotone.report.page import write_report
     from ecotone.systems.phenology.recovery import normalised, score_response, winter_hours
 
-    world = trees(options.seed, **({"sites": 3, "years": 10} if options.tiny else {}))
+    world = trees(options.seed, sites=3, years=10) if options.tiny else trees(options.seed)
     place = out.with_name(f"{out.name}-world")
     world.write(place)
     system: Any = create(name, **(TINY_TREES if options.tiny else {}))

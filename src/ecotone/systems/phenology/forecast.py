@@ -191,7 +191,7 @@ def answer(
     cdf, day = np.full((n, length), np.nan), np.full(n, np.nan)
     reason, count = np.full(n, "", dtype=object), np.zeros(n, dtype=int)
     reason[dropped] = NO_WEATHER
-    open_ = (end < length - 1) & ~dropped
+    open_: Array = (end < length - 1) & ~dropped
     for rows in _chunks(np.flatnonzero(~open_ & ~dropped)):
         part = seasons.take(rows).warmed(warm).unlabelled()
         found = predict(part)
@@ -227,7 +227,7 @@ def answer(
         complete(waiting)
     if not_yet:
         _condition(cdf, reason, end, open_)
-    some = open_ & np.isfinite(cdf[:, -1])
+    some: Array = open_ & np.isfinite(cdf[:, -1])
     if some.any():
         found = BloomDays.from_cdf(cdf[some], reason[some])
         day[some], reason[some] = found.day, found.reason

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from ecotone.data.seasons import Seasons
 from ecotone.errors import InputError, UsageError, suggest
 from ecotone.systems.phenology.options import Inputs, Query, read_columns, read_years
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ecotone.data.seasons_report import SeasonReport
 
 MIDDLE = 45.0  # degrees, of sites that state none
@@ -61,7 +60,7 @@ def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> 
     if query.bloom is not None:
         return _build(query, options, bloom=query.bloom, years=None)
     table = sites[["site_id", "latitude", "longitude", "altitude", "country", "group"]].assign(year=np.nan, doy=np.nan)
-    pairs = sites[["site_id", "station"]].rename(columns={"station": "station_id"})
+    pairs: Any = pd.DataFrame({"site_id": sites["site_id"], "station_id": sites["station"]})
     pairs = pairs[pairs["station_id"] != ""]
     known = options | {"species": None, "phase": None, "bloom_columns": []}
     own = query if query.stations or not len(pairs) else query.model_copy(update={"stations": [pairs]})
@@ -124,8 +123,6 @@ def _one_table(sources: Sequence[Any]) -> Any:
     """One file or table as it is; several as one table, stations named by files where no column does."""
     if len(sources) == 1:
         return sources[0]
-    import pandas as pd
-
     from ecotone.data.season_columns import TEMPERATURE, find
     from ecotone.data.tables import read_table
 

@@ -27,7 +27,9 @@ def tables(system: PhenologySystem, records: pd.DataFrame | None) -> dict[str, p
     found = {"parameters": system.estimator.parameters(), "predictions": predictions(system)}
     if records is not None:
         words = {int(s): s.name.lower() for s in Status}
-        records = records.assign(status=records["status"].map(words), year=records["year"].astype("Int64"))
+        records = records.assign(
+            status=[words[int(s)] for s in records["status"]], year=records["year"].astype("Int64")
+        )
         found["records"] = records
         found["gap-report"] = records[~records["kept"].to_numpy(dtype=bool)]
     found |= winters(system)

@@ -253,13 +253,12 @@ def break_check(system: PhenologySystem, site: str) -> list[Evidence]:
     from ecotone.systems.phenology.breaks import LEAST_YEARS, find_breaks
 
     held = system.held_out()
-    if held is not None:
-        rows = np.flatnonzero((held.seasons.site_id == site) & np.isfinite(held.error))
-        year, residual = held.seasons.year[rows], held.error[rows]
-    else:
-        rows = np.zeros(0, dtype=int)
+    if held is None:
+        return []
+    rows = np.flatnonzero((held.seasons.site_id == site) & np.isfinite(held.error))
     if len(rows) < LEAST_YEARS:
         return []
+    year, residual = held.seasons.year[rows], held.error[rows]
     try:
         record = find_breaks(year, residual, site=site)
     except InputError:

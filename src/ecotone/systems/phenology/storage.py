@@ -125,7 +125,7 @@ def unpack(tensors: dict[str, Array], notes: dict[str, Any]) -> Seasons:
     Raises:
         ValueError: When parts do not fit together.
     """
-    sites = pd.DataFrame({k: np.array(notes["sites"][k], dtype=object) for k in TEXT})
+    sites: Any = pd.DataFrame({k: np.array(notes["sites"][k], dtype=object) for k in TEXT})
     for k in NUMBERS:
         sites[k] = [np.nan if v is None else float(v) for v in notes["sites"][k]]
     words = np.array([str(w) for w in notes["qualities"]], dtype=object)
