@@ -202,7 +202,7 @@ def answer(
         rows = np.concatenate([np.full(len(g), i) for i, g in given])
         whole = spliced(seasons, rows, end[rows], pool, np.concatenate([g for _, g in given])).warmed(warm)
         found, away = predict(whole.unlabelled()), np.stack(climate.beyond(whole), axis=1)
-        good: Array = np.isfinite(found.cdf).all(axis=1)
+        good = np.asarray(np.isfinite(found.cdf).all(axis=1))
         for i, _ in given:
             mine = np.flatnonzero(rows == i)
             answered = mine[good[mine]]
