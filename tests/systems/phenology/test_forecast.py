@@ -50,6 +50,12 @@ def test_days_of_a_season_by_name(seasons: Seasons) -> None:
     assert (seasons.first + one.astype("timedelta64[D]") == np.datetime64("1995-02-01")).all()
 
 
+def test_days_of_southern_seasons(seasons: Seasons) -> None:
+    south = replace(seasons, first=seasons.first + np.timedelta64(182, "D"))
+    assert (south.dates(day_in_season(south, "09-15")).astype(str) == [f"{y}-09-15" for y in seasons.year]).all()
+    assert np.isnan(day_in_season(south, "02-15")).all()
+
+
 def test_hiding_leaves_what_came_before(seasons: Seasons) -> None:
     seen = hidden(seasons, "02-01")
     assert (last_known(seen) == day_in_season(seasons, "02-01")).all()

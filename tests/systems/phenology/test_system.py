@@ -101,6 +101,20 @@ def test_warming_gives_a_row_each_and_is_flagged(fitted: Any) -> None:
     assert not table["extrapolates"][table["warm"] == 0].any() and table["extrapolates"][table["warm"] == 6].all()
 
 
+def test_a_date_hides_later_years_too(fitted: Any) -> None:
+    table = fitted.predict({"sites": "site-01"}, as_of="1996-12-31").to_frame().set_index("year")
+    assert (table["kind"][:6] == "hindcast").all() and (table["kind"][6:] == "forecast").all()
+    assert (table["completions"][6:] == 6).all()  # 1991 to 1996
+
+
+def test_tables_in_memory_answer_like_files(fitted: Any, tree_folder: Path) -> None:
+    bloom, weather = (pd.read_csv(tree_folder / f"{name}.csv") for name in ("bloom", "temperature"))
+    again = type(fitted)(members=2, steps=40).fit({"bloom": bloom, "temperature": weather})
+    query = {"bloom": bloom, "temperature": weather, "years": "1995"}
+    own = fitted.predict({"years": "1995"}).to_frame()
+    np.testing.assert_allclose(again.predict(query).to_frame()["doy"], own["doy"], atol=1e-3)
+
+
 def test_unknown_sites_are_named(fitted: Any) -> None:
     with pytest.raises(UsageError) as caught:
         fitted.predict({"sites": "site-9"})

@@ -125,7 +125,8 @@ class Query(Options):
         """
         read_years(self.years)
         for name in ("bloom", "stations"):
-            if getattr(self, name) and not self.temperature:
+            given = getattr(self, name)
+            if given is not None and not (isinstance(given, list) and not given) and not self.temperature:
                 raise UsageError("US105", f"--{name}", "needs temperatures beside it", "add --temperature FILE")
         return self
 

@@ -40,13 +40,18 @@ def tables(system: PhenologySystem, records: pd.DataFrame | None) -> dict[str, p
 
 
 def predictions(system: PhenologySystem) -> pd.DataFrame:
-    """Answers for every season with temperatures, observed days beside them."""
+    """Answers for every season with temperatures; beside them observed days, and answers of networks that had not seen them."""
     import pandas as pd
 
     frame = system.predict().to_frame()
     seasons = system.trained
     event = np.where(seasons.observed, seasons.event, np.nan)
     seen = pd.DataFrame({"site_id": seasons.site_id.astype(str), "year": seasons.year, "observed": seasons.doy(event)})
+    held = system.held_out()
+    if held is not None:
+        part = held.seasons
+        apart = {"site_id": part.site_id.astype(str), "year": part.year, "held_out": part.doy(held.day)}
+        seen = seen.merge(pd.DataFrame(apart), how="left", on=["site_id", "year"])
     return frame.merge(seen.groupby(["site_id", "year"], as_index=False).first(), how="left", on=["site_id", "year"])
 
 

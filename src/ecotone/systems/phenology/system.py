@@ -18,7 +18,7 @@ from ecotone.data.seasons import Calendar, Seasons, Status
 from ecotone.errors import InputError, UsageError, suggest
 from ecotone.systems.phenology.climate import Climate
 from ecotone.systems.phenology.hybrid.config import LIMITS, HybridConfig
-from ecotone.systems.phenology.options import Ask, Inputs, Query, read_years
+from ecotone.systems.phenology.options import Ask, Inputs, Query, is_date, read_years
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,9 +115,8 @@ class PhenologySystem(System):
 
     def group_names(self, count: int) -> list[str]:
         """Names of the P groups of the model in its order, as far as they are known."""
-        names = list(dict.fromkeys(str(g) for g in self.estimator.parameters()["group"]))
-        known = getattr(self.estimator, "groups", None)
-        names = [str(n) for n in known] if isinstance(known, list | tuple) and len(known) == count else names
+        places = getattr(self.estimator, "places_", None)
+        names = [""] if places is None else [str(name) for name in places.groups]
         return names if len(names) == count else [str(k + 1) for k in range(count)]
 
     def trained_whole(self, site: str) -> Seasons:
@@ -144,7 +143,14 @@ class PhenologySystem(System):
 
         asked = Ask.parse(ask)
         seasons, dropped = self._asked(data)
-        return answers.table(seasons, self._answers(seasons, dropped, asked), asked)
+        return answers.table(seasons, self._answers(seasons, dropped, asked, self._pool(data, seasons)), asked)
+
+    def _pool(self, data: Any, seasons: Seasons) -> Seasons:
+        """Seasons that others can be completed from: those of fit, and new ones."""
+        from ecotone.systems.phenology.forecast import joined
+
+        new = isinstance(data, Seasons) or bool(_query(data).temperature)
+        return joined([self.seasons, seasons]) if new else self.seasons
 
     def forecast(self, data: Any = None, **ask: Any) -> Prediction:
         """As `predict`, for the latest season of each site; with `years` in the query for those."""
@@ -155,12 +161,13 @@ class PhenologySystem(System):
             data = seasons.take(np.array(sorted(latest), dtype=int))
         return self.predict(data, **ask)
 
-    def _answers(self, seasons: Seasons, dropped: Array, asked: Ask) -> dict[float, Answer]:
-        from ecotone.systems.phenology.forecast import answer, hidden, joined
+    def _answers(self, seasons: Seasons, dropped: Array, asked: Ask, pool: Seasons) -> dict[float, Answer]:
+        from ecotone.systems.phenology.forecast import answer, hidden
 
-        pool = self.seasons if seasons is self.seasons else joined([self.seasons, seasons])
         if asked.as_of is not None:
             seasons = hidden(seasons, asked.as_of)
+            if is_date(asked.as_of):  # what came later was not known either
+                pool = hidden(pool, asked.as_of)
         return {
             warm: answer(
                 self.estimator.predict,
@@ -295,6 +302,7 @@ class PhenologySystem(System):
 
     def _evaluate_new(self, data: Any) -> Scores:
         from ecotone.systems.phenology import scores
+        from ecotone.systems.phenology.forecast import joined
 
         if not isinstance(data, Seasons) and _query(data).bloom is None:
             raise UsageError("US105", "--bloom", "is missing", "pass the bloom days to score against: --bloom FILE")
@@ -303,7 +311,8 @@ class PhenologySystem(System):
         if not known.any():
             raise InputError("OC205", "bloom table", "no season has a known day of bloom", "add bloom days")
         seasons = seasons.take(known)
-        found = self._answers(seasons, np.zeros(len(seasons), dtype=bool), Ask())[0.0].bloom
+        nothing = np.zeros(len(seasons), dtype=bool)
+        found = self._answers(seasons, nothing, Ask(), joined([self.seasons, seasons]))[0.0].bloom
         low, high = found.quantiles((0.05, 0.95)).T
         held = scores.Held(seasons, found.day, low, high, np.zeros(len(seasons), dtype=int))
         others = {}
