@@ -183,24 +183,27 @@ def years_curve(system: PhenologySystem, site: str, level: float) -> list[Eviden
         day = found.day
         low, high = found.quantiles(((1 - level) / 2, (1 + level) / 2)).T
         said = "The years shown were learned from, so that they look better than new ones."
-    order = np.argsort(seasons.year, kind="stable")
-    seasons, day, low, high = seasons.take(order), day[order], low[order], high[order]
     high = np.where(np.isnan(high), seasons.length - 1, high)
     off = np.abs(seasons.event - day)
+    years = np.arange(seasons.year.min(), seasons.year.max() + 1)  # years without a record stay empty
+    lines = {}
+    for name, values in (("day", day), ("low", low), ("high", high), ("seen", seasons.event)):
+        lines[name] = np.full(len(years), np.nan)
+        lines[name][seasons.year - years[0]] = seasons.doy(values)
     return [
         Curve(
             title=f"{site}: predicted and observed bloom",
             target=site,
-            x=seasons.year.astype(float),
-            y=seasons.doy(day),
-            lower=seasons.doy(low),
-            upper=seasons.doy(high),
+            x=years.astype(float),
+            y=lines["day"],
+            lower=lines["low"],
+            upper=lines["high"],
             band=f"{level:.0%} interval",
             x_label="year",
             y_label="day of the year",
             y_unit="days",
             name="predicted",
-            references={"observed": seasons.doy(seasons.event)},
+            references={"observed": lines["seen"]},
             note=f"{said} Mean absolute error {np.nanmean(off) if np.isfinite(off).any() else np.nan:.1f} days.",
         )
     ]
