@@ -113,6 +113,12 @@ def rival_days(held: Held) -> dict[str, Array]:
     return found
 
 
+def some(held: Held, others: dict[str, Array], rows: Array) -> tuple[Held, dict[str, Array]]:
+    """The seasons of a (N,) mask."""
+    part = Held(held.seasons.take(rows), held.day[rows], held.low[rows], held.high[rows], held.fold[rows])
+    return part, {name: day[rows] for name, day in others.items()}
+
+
 def score(held: Held, others: dict[str, Array], split: str) -> Scores:
     """Figures with intervals, and rows by country, site, altitude and quality.
 

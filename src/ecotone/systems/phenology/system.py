@@ -55,6 +55,7 @@ class PhenologySystem(System):
     report: dict[str, Any]
     _records: pd.DataFrame | None = None
     _held: Held | None = None
+    _rivals: dict[str, Array] | None = None
 
     # -------------------------------------------------------------------------------------------- fit
     def input_files(self, inputs: Any) -> list[Path]:
@@ -102,7 +103,7 @@ class PhenologySystem(System):
     def _derive(self) -> None:
         self.trained = self.seasons.take(self.seasons.status != Status.UNKNOWN)
         self.climate = Climate.of(self.trained)
-        self._held = None
+        self._held, self._rivals = None, None
 
     def read_again(self) -> None:
         """Works out what follows from the stored seasons."""
@@ -286,17 +287,14 @@ class PhenologySystem(System):
         held = self.held_out()
         if held is None:
             raise InputError("OC205", "bloom days", "no year was held out in the fit", "raise --held-out, or add years")
+        if self._rivals is None:
+            self._rivals = scores.rival_days(held)
+        others = self._rivals
         if query is not None:
             wanted = self._asked(query)[0]
             keys = set(zip(wanted.site_id, wanted.year.tolist(), strict=True))
             pairs = zip(held.seasons.site_id, held.seasons.year.tolist(), strict=True)
-            rows = np.array([pair in keys for pair in pairs], dtype=bool)
-            others = {name: day[rows] for name, day in scores.rival_days(held).items()}
-            held = scores.Held(
-                held.seasons.take(rows), held.day[rows], held.low[rows], held.high[rows], held.fold[rows]
-            )
-        else:
-            others = scores.rival_days(held)
+            held, others = scores.some(held, others, np.array([pair in keys for pair in pairs], dtype=bool))
         split = "whole years held out in turn from all sites; rivals fitted to the same years"
         return scores.score(held, others, split)
 
