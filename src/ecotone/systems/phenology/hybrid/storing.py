@@ -39,10 +39,11 @@ def tensors(model: HybridPhenology) -> dict[str, Array]:
     found = {k: v.detach().numpy() for k, v in model.parameters_.items()}
     found["about.response_sd"] = np.asarray(learned.response_sd, dtype=np.float64)
     found["about.table"] = _filled(learned.parameters[list(TABLE)].to_numpy(dtype=float))
-    place = {name: k for k, name in enumerate(model.places_.sites)}
-    site = np.array([place[str(s)] for s in held["site_id"]], dtype=float)
-    columns = [site if name == "site" else held[name].to_numpy(dtype=float) for name in HELD]
-    found["about.held"] = _filled(np.stack(columns, axis=1)) if len(held) else np.zeros((0, len(HELD)))
+    found["about.held"] = np.zeros((0, len(HELD)))
+    if len(held):
+        place = {name: k for k, name in enumerate(model.places_.sites)}
+        held = held.assign(site=[place[str(s)] for s in held["site_id"]])
+        found["about.held"] = _filled(held[list(HELD)].to_numpy(dtype=float))
     return found
 
 
