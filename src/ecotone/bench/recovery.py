@@ -16,16 +16,20 @@ from pydantic import Field
 
 from ecotone.bench.registry import BenchResult
 from ecotone.contract import Options as Base
+from ecotone.data.seasons import Seasons
 from ecotone.data.simulated.trees import trees
 from ecotone.errors import UsageError, suggest
 from ecotone.files.progress import progress as show_progress
 from ecotone.stats.bootstrap import bootstrap
-from ecotone.systems.phenology.recovery import NEAR, Fit, recovery
+from ecotone.systems.phenology.recovery import NEAR, Fit, FittedResponse, recovery
 
 Array = np.ndarray
 WANTED = 0.80, 0.95  # coverage of 90 % bands
 # name -> module and function (Seasons, seed) -> FittedResponse; the first one is run unless another is named
-FITS: dict[str, str] = {"triangle": "ecotone.bench.recovery_plain:fit_triangle"}
+FITS: dict[str, str] = {
+    "hybrid": "ecotone.bench.recovery:fit_hybrid",
+    "triangle": "ecotone.bench.recovery_plain:fit_triangle",
+}
 
 
 class Options(Base):
@@ -65,6 +69,14 @@ def run(options: Options, *, progress: bool = True, fit: Fit | None = None) -> B
                 rows.append({"fit": name if fit is None else "given", **row})
                 bar.advance()
     return BenchResult(rows, summary(rows))
+
+
+def fit_hybrid(seasons: Seasons, seed: int) -> FittedResponse:
+    """The hybrid with one network and without held-out years: 300 passes."""
+    from ecotone.systems.phenology.hybrid.estimator import HybridPhenology
+
+    model = HybridPhenology(members=1, held_out=0.0, steps=300, seed=seed).fit(seasons)
+    return model.response(np.arange(-30.0, 41.0))
 
 
 def named_fit(name: str) -> Fit:

@@ -98,7 +98,7 @@ def bloom_dates(name: str, out: Path, options: DemoOptions, command: list[str]) 
     world = trees(options.seed, sites=3, years=10) if options.tiny else trees(options.seed)
     place = out.with_name(f"{out.name}-world")
     world.write(place)
-    system: Any = create(name, **(TINY_TREES if options.tiny else {}))
+    system: Any = create(name, **(TINY_TREES if options.tiny else FULL_TREES))
     inputs = system.Inputs(bloom=place / "bloom.csv", temperature=[place / "temperature.csv"])
     fit_run(system, inputs, out, command, quiet=options.quiet, report=False)
 
@@ -133,6 +133,7 @@ def bloom_dates(name: str, out: Path, options: DemoOptions, command: list[str]) 
     ]
 
 
+FULL_TREES: dict[str, Any] = {"steps": 150}  # most of what 500 give, within a minute
 TINY_TREES: dict[str, Any] = {"members": 2, "steps": 60}
 FULL: dict[str, dict[str, Any]] = {"deepmaxent": {}, "maxent": {"background": "target_group"}}
 TINY: dict[str, dict[str, Any]] = {

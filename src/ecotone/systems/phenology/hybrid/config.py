@@ -10,6 +10,7 @@ from ecotone.contract import Options
 
 PAPER: dict[str, Any] = {
     "network": "day",
+    "start": "random",
     "response": "free",
     "base": "site",
     "drift": False,
@@ -33,7 +34,9 @@ class HybridConfig(Options):
         network: hourly is one response to the temperature of an hour, averaged over the day; day is the published network of
             all 24 hours together, which has no response curve of its own.
         response: Shape of the hourly response; free, unimodal (rises, then falls) or monotone (a warmer hour never adds more).
-        start: What the network resembles before training; random, or utah for the positive part of the Utah model.
+        start: What the response resembles before training; random (near flat, so that days count), utah (positive part of the
+            Utah model), falling (the colder the more), or mixed: members start from each in turn, and those that end clearly
+            worse than the best are dropped.
         scalars: Who has chill and forcing requirements of its own; site, group (variety, species, country) or global.
         base: Who has a base temperature of forcing of its own; site, group or global.
         shrinkage: How strongly sites are drawn to their group, 1 for the recipe, 0 for each by itself.
@@ -53,7 +56,7 @@ class HybridConfig(Options):
     preset: Literal["ecotone", "paper"] = "ecotone"
     network: Literal["hourly", "day"] = "hourly"
     response: Literal["free", "unimodal", "monotone"] = "free"
-    start: Literal["random", "utah"] = "random"
+    start: Literal["mixed", "random", "utah", "falling"] = "mixed"
     scalars: Literal["site", "group", "global"] = "site"
     base: Literal["site", "group", "global"] = "group"
     shrinkage: Annotated[float, Field(ge=0, le=100)] = 1.0

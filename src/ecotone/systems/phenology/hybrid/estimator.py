@@ -25,13 +25,14 @@ from ecotone.systems.phenology.hybrid.members import Fit, lay_out, stack
 from ecotone.systems.phenology.hybrid.model import Core, Hybrid, Parameters
 from ecotone.systems.phenology.hybrid.paper import DECAY, WEIGHTS, Published
 from ecotone.systems.phenology.hybrid.spread import NODES, widths
-from ecotone.systems.phenology.hybrid.train import Trained, train
+from ecotone.systems.phenology.hybrid.train import Trained, losses, train
 from ecotone.systems.phenology.recovery import FittedResponse, winter_hours
 
 Array = np.ndarray
 ROWS = 128  # seasons answered at a time
 LEAST = 5  # seasons a fit needs
-BEYOND = 10  # years beyond those of training up to which a drift goes on
+CLEARLY = 2.0  # standard errors by which a member must fit worse than the best to be dropped
+BEYOND = 0  # years beyond those of training up to which a drift goes on
 
 
 class Accumulation(NamedTuple):
@@ -174,8 +175,11 @@ class HybridPhenology:
     def _adopt(self, seasons: Seasons, f: Features, places: Places, fit: Fit, result: Trained, own: slice) -> Self:
         self.places_, self.history_ = places, result.history
         members = {k: v[own] for k, v in result.parameters.items()}
-        self.parameters_ = {k: v[: fit.answering].contiguous() for k, v in members.items()}
-        self.steps_ = result.steps[own][: fit.answering]
+        kept = _as_good(
+            core := self.core, {k: v[: fit.answering] for k, v in members.items()}, f, fit, self.config.outliers
+        )
+        self.parameters_ = {k: v[: fit.answering][kept].contiguous() for k, v in members.items()}
+        self.steps_ = tuple(np.array(result.steps[own][: fit.answering])[kept].tolist())
         self._work = _Work(f, seasons, fit.rows)
         learned = seasons.take(fit.rows)
         self.years_ = int(learned.year.min()), int(learned.year.max())
@@ -183,7 +187,6 @@ class HybridPhenology:
         winter = winter_hours(learned)
         usual = winter.temperature[winter.usual()]
         self.usual_ = (float(usual.min()), float(usual.max())) if len(usual) else (0.0, 10.0)
-        core = self.core
         self._held = _held_out(core, {k: v[fit.answering :] for k, v in members.items()}, f, fit)
         self.scale_ = _scale(self._held, f)
         self.spread_ = widths(self.parameters_, places, np.array(self.seen_))
@@ -410,6 +413,15 @@ def _start(
         members = len(start["heat"])
         start |= {k: v[torch.arange(members) % len(v)] for k, v in take_over.items()}
     return start
+
+
+def _as_good(core: Core, p: Parameters, f: Features, fit: Fit, outliers: float) -> Array:
+    """Members that are not clearly worse than the best on the seasons learned from: within twice the paired standard error."""
+    with torch.no_grad():
+        each = losses(core, p, f, outliers).numpy()[:, fit.rows].astype(float)
+    gap = each - each[each.mean(1).argmin()]
+    error = gap.std(1, ddof=1) / gap.shape[1] ** 0.5
+    return np.flatnonzero(gap.mean(1) <= CLEARLY * error + 1e-9)
 
 
 def _held_out(core: Core, p: Parameters, f: Features, fit: Fit) -> dict[str, Array] | None:

@@ -39,6 +39,14 @@ SPREAD = {  # standard deviations of the priors, in the units of the parameters
 }
 
 
+STARTS = ("utah", "random", "falling")
+
+
+def start_of(start: str, member: int) -> str:
+    """What a member starts from."""
+    return STARTS[member % len(STARTS)] if start == "mixed" else start
+
+
 class Course(NamedTuple):
     """A season day by day: chill (chill days), release (0..1), forcing (degC d), progress z, each (M, N, S)."""
 
@@ -91,8 +99,12 @@ class Hybrid:
         """Random network; requirements from what the seasons gathered before they bloomed."""
         g, q = len(self.places.sites), len(self.places.groups)
         p = network.initial(members, self.config.width, generator)
-        if self.config.start == "utah":
-            p = network.like_utah(p, self.config.response)
+        for name in set(STARTS) - {"random"}:
+            rows = [k for k in range(members) if start_of(self.config.start, k) == name]
+            if rows:
+                own = network.resembling({n: p[n][rows] for n in network.NAMES}, self.config.response, name)
+                for n in network.NAMES:
+                    p[n][rows] = own[n]
         for name, value in (("base", BASE - 1), ("bend", BEND), ("release", RELEASE), ("bloom", BLOOM), ("heat", 0.0)):
             p[name] = torch.full((members, 1), value)
         for level, size in (("group", q), ("site", g)):

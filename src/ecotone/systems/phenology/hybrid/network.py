@@ -60,14 +60,24 @@ def response(p: Parameters, shape: Shape, knots: Tensor | None = None) -> Tensor
     return found / found.amax(-1, keepdim=True)
 
 
-def like_utah(p: Parameters, shape: Shape, steps: int = 400) -> Parameters:
-    """Weights trained to resemble the positive part of the Utah model, smoothed over its steps."""
+def resembling(p: Parameters, shape: Shape, start: str, steps: int = 400) -> Parameters:
+    """Weights trained to resemble a starting curve, each member from its own random ones.
+
+    Args:
+        p: Random weights.
+        shape: Of the response.
+        start: utah, the positive part of the smoothed Utah model; falling, full chill below 0 degC and none above 15.
+        steps: Passes.
+    """
     from ecotone.systems.phenology.chill import smooth_utah
 
     x = torch.as_tensor(KNOTS, dtype=torch.float32)
-    constant = np.repeat(KNOTS[:, None], 24, axis=1)
-    goal = np.clip(np.asarray(smooth_utah(constant)), 0, None)
-    target = torch.as_tensor(goal / goal.max(), dtype=torch.float32)
+    if start == "falling":
+        target = torch.sigmoid((8 - x) / 3)
+    else:
+        constant = np.repeat(KNOTS[:, None], 24, axis=1)
+        goal = np.clip(np.asarray(smooth_utah(constant)), 0, None)
+        target = torch.as_tensor(goal / goal.max(), dtype=torch.float32)
     weights = {k: p[k].clone().requires_grad_() for k in NAMES}
     optimiser = torch.optim.Adam(weights.values(), lr=0.05)
     for _ in range(steps):
