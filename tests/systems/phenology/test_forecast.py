@@ -150,7 +150,7 @@ def test_range_of_training(seasons: Seasons) -> None:
 
 def test_warming_against_a_model_of_known_shift(seasons: Seasons) -> None:
     def steady(some: Seasons) -> BloomDays:
-        warm = some.daily[:, 0, 2] - seasons.daily[: len(some), 0, 2]  # the warming itself
+        warm = some.daily[:, 0, 2] - np.tile(seasons.daily[:, 0, 2], len(some) // len(seasons))  # the warming itself
         day = 180 - 4.0 * warm.astype(float)
         day[warm > 2.5] = np.nan
         return BloomDays.from_day(day, np.zeros(1), some.length)

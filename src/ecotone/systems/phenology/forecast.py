@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,6 +130,14 @@ def joined(parts: Sequence[Seasons]) -> Seasons:
         hours=stack(lambda p: p.hourly()) if measured else None,
         source=parts[0].source,
     )
+
+
+def stacked(parts: Sequence[Seasons]) -> Seasons:
+    """Seasons of the same sites one after the other, to be answered at once."""
+    names = ("daily", "known", "year", "first", "site", "status", "event", "quality")
+    whole: dict[str, Any] = {k: np.concatenate([getattr(p, k) for p in parts]) for k in names}
+    hours = None if parts[0].hours is None else np.concatenate([p.hourly() for p in parts])
+    return replace(parts[0], **whole, hours=hours, extra={})
 
 
 # ------------------------------------------------------------------------------------------------ completing

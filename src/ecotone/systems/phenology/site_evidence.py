@@ -14,7 +14,7 @@ from ecotone.contract import Check, Contributions, Curve, Evidence
 from ecotone.data.seasons import TMEAN, Seasons
 from ecotone.errors import InputError
 from ecotone.systems.phenology.distribution import quantile
-from ecotone.systems.phenology.forecast import donors, last_known, spliced
+from ecotone.systems.phenology.forecast import donors, last_known, spliced, stacked
 from ecotone.systems.phenology.warming import DEGREES, warming
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def month_terms(system: PhenologySystem, site: str, season: Seasons) -> list[Evi
         with_own.append(_mixed(season, pool, month < (order[k] if k < len(order) else month.max() + 1)))
     for k in range(len(order) + 1):
         with_own.append(_mixed(season, pool, month >= (order[k] if k < len(order) else month.max() + 1)))
-    day = np.stack([system.estimator.predict(part.unlabelled()).day for part in with_own])
+    day = system.estimator.predict(stacked(with_own).unlabelled()).day.reshape(len(with_own), len(pool))
     good = np.isfinite(day).all(axis=0)
     if good.sum() < 3:
         return []

@@ -15,7 +15,7 @@ import pandas as pd
 from ecotone.data.seasons import Seasons
 from ecotone.stats.bootstrap import bootstrap
 from ecotone.systems.phenology.climate import Climate
-from ecotone.systems.phenology.forecast import Predict, last_known
+from ecotone.systems.phenology.forecast import Predict, last_known, stacked
 
 Array = np.ndarray
 YEARS = 30  # latest seasons of a site that are warmed
@@ -103,14 +103,11 @@ def warming(
     """
     seasons = complete_seasons(seasons, years)
     every = np.unique([0.0, *degrees])
-    day, beyond = [], []
-    for d in every:
-        warm = seasons.warmed(float(d)).unlabelled()
-        found = predict(warm)
-        day.append(seasons.doy(found.day))
-        beyond.append(climate.beyond(warm)[0])
     end = seasons.doy(np.full(len(seasons), seasons.length - 1.0))
-    return Warming(every, seasons.site_id, seasons.year, np.stack(day), end, np.stack(beyond))
+    warm = stacked([seasons.warmed(float(d)).unlabelled() for d in every])
+    day, beyond = warm.doy(predict(warm).day), climate.beyond(warm)[0]
+    shape = len(every), len(seasons)
+    return Warming(every, seasons.site_id, seasons.year, day.reshape(shape), end, beyond.reshape(shape))
 
 
 def complete_seasons(seasons: Seasons, most: int) -> Seasons:
