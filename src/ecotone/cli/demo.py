@@ -133,8 +133,8 @@ def bloom_dates(name: str, out: Path, options: DemoOptions, command: list[str]) 
     ]
 
 
-FULL_TREES: dict[str, Any] = {"steps": 150}  # most of what 500 give, within a minute
-TINY_TREES: dict[str, Any] = {"members": 2, "steps": 60}
+FULL_TREES: dict[str, Any] = {"steps": 120}  # most of what 500 give, within a minute
+TINY_TREES: dict[str, Any] = {"members": 2, "steps": 40}
 FULL: dict[str, dict[str, Any]] = {"deepmaxent": {}, "maxent": {"background": "target_group"}}
 TINY: dict[str, dict[str, Any]] = {
     "deepmaxent": {"members": 2, "epochs": 5, "min_steps": 20, "width": 32},
