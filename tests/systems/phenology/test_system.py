@@ -198,6 +198,20 @@ def test_scores_stand_beside_rivals(fitted: Any, tree_folder: Path) -> None:
     assert caught.value.code == "US105"
 
 
+def test_held_out_answers_find_their_seasons_in_any_order(fitted: Any) -> None:
+    from ecotone.systems.phenology.scores import held_out
+
+    frame = fitted.estimator.held_out_days()
+    one = fitted.held_out()
+    assert len(one.seasons) == len(frame) and np.abs(one.error).mean() < 15
+    other = held_out(frame.sample(frac=1, random_state=0).assign(row=0), fitted.trained)
+    np.testing.assert_array_equal(one.day, other.day)
+    np.testing.assert_array_equal(one.seasons.event, other.seasons.event)
+    twice = fitted.trained.take(np.repeat(np.arange(30), 2))  # two trees of a year with the same day
+    both = held_out(pd.concat([frame, frame.assign(day=frame["day"] + 1)]), twice)
+    assert len(both.seasons) == 60 and sorted(both.day) == pytest.approx(sorted([*one.day, *(one.day + 1)]))
+
+
 def test_weighted_tau_is_kendalls(fitted: Any) -> None:
     from scipy.stats import kendalltau
 

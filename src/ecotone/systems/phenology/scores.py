@@ -74,23 +74,35 @@ def held_out(frame: pd.DataFrame, seasons: Seasons) -> Held:
     """Pairs a table of held-out answers with its seasons.
 
     Args:
-        frame: Columns site_id, year, observed, day, q05, q95 (day indices), and row (of the seasons) and fold where the model
-            says them.
+        frame: Columns site_id, year, observed, day, q05, q95 (day indices), and fold where the model says it; in any order.
         seasons: Those the model was fitted to.
     """
-    known = seasons.observed & np.isfinite(seasons.event)
-    if "row" in frame:
-        both: Any = frame[known[frame["row"].to_numpy(dtype=int)]]
-    else:
-        mine = pd.DataFrame(
-            {"row": np.flatnonzero(known), "site_id": seasons.site_id[known], "year": seasons.year[known]}
-        )
-        both = mine.merge(frame.dropna(subset=["observed"]), on=["site_id", "year"], how="inner")
-    both = both.drop_duplicates("row").sort_values("row", kind="stable")
-    part = seasons.take(both["row"].to_numpy(dtype=int))
+    keys = [
+        "site_id",
+        "year",
+        "observed",
+        "nth",
+    ]  # the order of the table is the model's own; trees of a year are alike
+    known = np.flatnonzero(seasons.observed & np.isfinite(seasons.event))
+    mine = {
+        "site_id": seasons.site_id[known].astype(str),
+        "year": seasons.year[known],
+        "observed": seasons.event[known],
+    }
+    both: Any = pd.merge(
+        _numbered(pd.DataFrame(mine).assign(place=known)),
+        _numbered(frame.drop(columns="row", errors="ignore").dropna(subset=["observed"])),
+        on=keys,
+        how="inner",
+    ).sort_values("place", kind="stable")
+    part = seasons.take(both["place"].to_numpy(dtype=int))
     fold = both["fold"].to_numpy(dtype=int) if "fold" in both else own_folds(part.year)
     day, low, high = (both[k].to_numpy(dtype=float) for k in ("day", "q05", "q95"))
     return Held(part, day, low, high, fold)
+
+
+def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(nth=frame.groupby(["site_id", "year", "observed"]).cumcount())
 
 
 def own_folds(year: Array) -> Array:
