@@ -1,7 +1,7 @@
 """Writes the pages and tables of the documentation that follow from the code or from committed results.
 
 ``python docs/generate.py`` brings all of them up to date; ``--check`` only says which are stale (exit status 1).
-Whole pages: docs/reference/{cli,species,deepmaxent,maxent,errors,limits}.md. Blocks between markers: the tables of
+Whole pages: docs/reference/{cli,species,deepmaxent,maxent,phenology,errors,limits}.md. Blocks between markers: the tables of
 methods and of accuracy in README.md and docs/.
 """
 # ruff: noqa: T201
@@ -176,6 +176,29 @@ def maxent_page() -> str:
     )
 
 
+def phenology_page() -> str:
+    """What the bloom date system reads, how it learns, and what it can be asked."""
+    from ecotone.systems.phenology.hybrid.config import PAPER, HybridConfig
+    from ecotone.systems.phenology.options import Ask, Inputs, Query
+
+    return "".join(
+        [
+            NOTE,
+            "# Bloom date options\n\n",
+            "The same names everywhere: `--season-start` on the command line is `season_start` in Python, in `config.json` and\n",
+            "`run.json`. Unknown names are an error that suggests the closest known one.\n\n",
+            "## What fit reads\n\n`ecotone fit phenology`, class `Inputs`.\n\n",
+            option_table(Inputs),
+            "\n## How it learns\n\n`ecotone fit phenology`, class `HybridConfig`. Any option given overrides the preset.\n\n",
+            option_table(HybridConfig, {"ecotone": {}, "paper": PAPER}),
+            "\n## What predict and evaluate read\n\n`ecotone predict RUN`, `ecotone evaluate RUN`, class `Query`.\n\n",
+            option_table(Query),
+            "\n## What an answer may add\n\n`ecotone predict RUN`, `ecotone explain RUN`, class `Ask`.\n\n",
+            option_table(Ask),
+        ]
+    )
+
+
 # ------------------------------------------------------------------------------------------------ errors, limits
 GROUPS: dict[str, tuple[str, str]] = {
     "US": ("Usage", "2"),
@@ -316,6 +339,7 @@ BLOCKS: tuple[tuple[str, str, Callable[[], str]], ...] = (
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_page,
     "docs/reference/species.md": species_page,
+    "docs/reference/phenology.md": phenology_page,
     "docs/reference/deepmaxent.md": deepmaxent_page,
     "docs/reference/maxent.md": maxent_page,
     "docs/reference/errors.md": errors_page,

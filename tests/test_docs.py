@@ -20,6 +20,8 @@ from ecotone.registry import SYSTEMS
 from ecotone.species.options import Ask, Inputs, Query
 from ecotone.systems.deepmaxent.config import Config
 from ecotone.systems.maxent.config import Config as MaxentConfig
+from ecotone.systems.phenology import options as bloom
+from ecotone.systems.phenology.hybrid.config import HybridConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -64,7 +66,12 @@ def test_codes_named_in_the_documents_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [Inputs, Config, MaxentConfig, Query, Ask, MapOptions, RunOptions], ids=lambda m: m.__module__
+    "model",
+    [
+        *(Inputs, Config, MaxentConfig, Query, Ask, MapOptions, RunOptions),
+        *(bloom.Inputs, HybridConfig, bloom.Query, bloom.Ask),
+    ],
+    ids=lambda m: f"{m.__module__}.{m.__name__}",
 )
 def test_every_option_is_documented(model: type) -> None:
     options = [f"`--{key.replace('_', '-')}`" for key in model.model_fields]  # type: ignore[attr-defined]
@@ -159,8 +166,14 @@ def test_pictures_have_text_alternatives() -> None:
 
 # ------------------------------------------------------------------------------------------------ commands, code
 MODELS = {
-    "fit": (RunOptions, Inputs), "map": (RunOptions, MapOptions, Ask), "predict": (RunOptions, Query, Ask),
-    "evaluate": (RunOptions, Query),
+    "map": (RunOptions, MapOptions, Ask), "predict": (RunOptions, Query, Ask), "evaluate": (RunOptions, Query),
+}  # fmt: skip
+BLOOM = {
+    "map": (RunOptions,), "predict": (RunOptions, bloom.Query, bloom.Ask), "evaluate": (RunOptions, bloom.Query),
+}  # fmt: skip
+LEARNING = {
+    "deepmaxent": (Inputs, Config), "maxent": (Inputs, MaxentConfig), "phenology": (bloom.Inputs, HybridConfig),
+    "SYSTEM": (Inputs, Config),
 }  # fmt: skip
 
 
@@ -173,9 +186,11 @@ def test_commands_use_verbs_and_options_that_exist(page: Path) -> None:
                 continue
             verb, rest = words[1], words[2:]
             assert verb in VERBS or verb == "--version", line
-            if verb in MODELS:
-                learning = (MaxentConfig if rest[0] == "maxent" else Config,) if verb == "fit" else ()
-                parse(rest[1:], *MODELS[verb], *learning)
+            if verb == "fit":
+                parse(rest[1:], RunOptions, *LEARNING[rest[0]])
+            elif verb in MODELS:  # of a run: which system it is of shows in its options
+                ours = ("bloom", "phenology", "cherry")
+                parse(rest[1:], *(BLOOM if any(word in line for word in ours) else MODELS)[verb])
 
 
 def test_make_targets_that_are_named_exist() -> None:

@@ -41,7 +41,10 @@ SYSTEMS: dict[str, Entry] = {
         None, "surveys, sightings, climate, Landsat, Sentinel-2", "plant species of a place", "arXiv 2408.13928"
     ),
     "phenology": Entry(
-        None, "bloom dates + daily temperatures", "bloom dates, chill and forcing responses", "arXiv 2501.16848"
+        "ecotone.systems.phenology.system:PhenologySystem",
+        "bloom dates + daily temperatures",
+        "bloom dates, chill and forcing responses",
+        "arXiv 2501.16848",
     ),
     "atomizer": Entry(None, "images of any satellite sensor", "embeddings, labels", "arXiv 2506.13542"),
     "pdiscoformer": Entry(None, "images + class labels", "object parts", "arXiv 2407.04538"),

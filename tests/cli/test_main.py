@@ -64,7 +64,7 @@ def test_version(ecotone):
         (["-x"], "US101", "known: --help, --version"),
         (["fit"], "US105", "usage: ecotone fit SYSTEM"),
         (["fit", "deepmaxen"], "US102", "did you mean 'deepmaxent'?"),
-        (["fit", "phenology"], "US102", "ready: deepmaxent"),
+        (["fit", "geoplant"], "US102", "ready: deepmaxent"),
         (["fit", "deepmaxent"], "US105", "--occurrences"),
         (["fit", "deepmaxent", "--occurrences", "x.csv"], "US105", "--covariates"),
         (["fit", "deepmaxent", "--occurrences", "x.csv", "--covariates", "y.tif"], "US105", "--out runs/deepmaxent"),

@@ -79,8 +79,37 @@ class TestMaxent(ContractSuite):
         return maxent
 
 
+@pytest.fixture(scope="module")
+def phenology(tmp_path_factory: pytest.TempPathFactory, stand_in: Any) -> Case:
+    """Two small networks of simulated trees."""
+    from ecotone.data.simulated.trees import trees
+
+    folder = trees(1, sites=3, years=10).write(tmp_path_factory.mktemp("trees"))
+    return Case(
+        name="phenology",
+        config={"members": 2, "steps": 40},
+        inputs={"bloom": folder / "bloom.csv", "temperature": folder / "temperature.csv"},
+        query={"temperature": folder / "temperature.csv", "bloom": folder / "bloom.csv"},
+        rows=33,  # 10 years and the one that has begun, at 3 sites
+        target="site-02",
+        asks=(
+            {"warm": (2.0,), "by": ("04-01", "04-15")},
+            {"as_of": "02-01", "not_yet": True, "completions": 3},
+            {"as_of": "1995-03-01", "level": 0.5},
+        ),
+    )
+
+
+class TestPhenology(ContractSuite):
+    """Bloom dates."""
+
+    @pytest.fixture
+    def case(self, phenology: Case) -> Case:
+        return phenology
+
+
 def test_no_system_is_left_out() -> None:
-    assert set(list_systems()) == {"deepmaxent", "maxent"}
+    assert set(list_systems()) == {"deepmaxent", "maxent", "phenology"}
 
 
 def test_what_tuning_chose_is_stored_shown_and_used_again(maxent: Case, tmp_path: Path) -> None:

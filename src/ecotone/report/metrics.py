@@ -20,6 +20,24 @@ _KNOWN: dict[str, tuple[str, str]] = {
         "Whether records grow more frequent as suitability rises, -1 to 1. 0 is guessing.",
     ),
     "auc_pr": ("Precision-recall AUC", "Mean precision over all thresholds. Guessing gives the share of presences."),
+    "mae": ("Mean absolute error, days", "Mean distance of the predicted to the observed day."),
+    "rmse": ("Root mean square error, days", "As the mean error, with large ones counting more."),
+    "bias": ("Bias, days", "Mean of observed minus predicted; above 0 predictions are early."),
+    "r2": ("R²", "Share of the variance of observed days that is explained, sites and years together."),
+    "tau": ("Kendall's tau within sites", "Are early and late years told apart? -1 to 1, 0 is guessing."),
+    "coverage90": ("Coverage of 90 % intervals", "Share of observed days within the predicted interval; 0.9 is right."),
+    "mae_site_mean": ("Error of the site's mean, days", "What one gets by giving each site its mean day."),
+    "mae_thermal_time": (
+        "Error of thermal time, days",
+        "Of the best model of warmth from a fixed day on, on the same split.",
+    ),
+    "mae_utah": (
+        "Error of Utah chill and warmth, days",
+        "Of the best model of Utah chill, then warmth, on the same split.",
+    ),
+    "gain_on_site_mean": ("Gain on the site's mean", "Share of its error that is saved."),
+    "gain_on_thermal_time": ("Gain on thermal time", "Share of its error that is saved."),
+    "gain_on_utah": ("Gain on Utah chill and warmth", "Share of its error that is saved."),
     "correlation": ("Correlation", "Between prediction and presence or absence, -1 to 1. 0 is guessing."),
 }
 

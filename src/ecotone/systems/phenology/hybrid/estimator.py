@@ -17,7 +17,7 @@ from ecotone.contract import Check
 from ecotone.data.seasons import Seasons, Status
 from ecotone.errors import InputError
 from ecotone.systems.phenology.distribution import BloomDays, quantile
-from ecotone.systems.phenology.hybrid import network
+from ecotone.systems.phenology.hybrid import network, storing
 from ecotone.systems.phenology.hybrid.config import HybridConfig
 from ecotone.systems.phenology.hybrid.features import KNOTS, Features, Places, features
 from ecotone.systems.phenology.hybrid.identify import Learned, learn_about
@@ -90,6 +90,7 @@ class HybridPhenology:
     _work: _Work | None = None
     _held: dict[str, Array] | None = None
     _learned: Learned | None = None
+    _stored_days: Any = None
 
     def __init__(self, config: HybridConfig | None = None, **options: Any) -> None:
         self.config = config if config is not None else HybridConfig.parse(options)
@@ -320,6 +321,8 @@ class HybridPhenology:
         """Predictions of held-out years by the judged members: site_id, year, observed, day, q05, q95 (day indices)."""
         import pandas as pd
 
+        if self._stored_days is not None:
+            return self._stored_days.copy()
         if self._held is None or self._work is None:
             return pd.DataFrame(columns=["site_id", "year", "observed", "day", "q05", "q95"])
         held, seasons = self._held, self._work.seasons
@@ -338,6 +341,29 @@ class HybridPhenology:
                 "q95": high,
             }
         )
+
+    # -------------------------------------------------------------------------------------------- storing
+    def tensors(self) -> dict[str, Array]:
+        """What is learnt, finite arrays by name."""
+        return storing.tensors(self)
+
+    def notes(self) -> dict[str, Any]:
+        """What else must be stored, plain JSON types."""
+        return storing.notes(self)
+
+    @classmethod
+    def shapes(cls, config: HybridConfig, notes: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Tensor name -> shape that the weights must have."""
+        return storing.shapes(config, notes)
+
+    @classmethod
+    def restore(cls, config: HybridConfig, tensors: dict[str, Array], notes: dict[str, Any]) -> HybridPhenology:
+        """The model again.
+
+        Raises:
+            ValueError, KeyError, TypeError: When parts do not fit together.
+        """
+        return storing.restore(cls(config), tensors, notes)
 
     def transfer(self, seasons: Seasons) -> HybridPhenology:
         """A model of other sites with this one's chill response, slopes and base kept; only the sites' scalars are learned."""

@@ -1,0 +1,155 @@
+"""From the option models to seasons: files read once, options of `fit` kept for later questions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ecotone.data.seasons import Seasons
+from ecotone.errors import InputError, UsageError, suggest
+from ecotone.systems.phenology.options import Inputs, Query, read_columns, read_years
+
+if TYPE_CHECKING:
+    from ecotone.data.seasons_report import SeasonReport
+
+MIDDLE = 45.0  # degrees, of sites that state none
+_STATION_FILES = 10_000
+
+
+def input_files(inputs: Inputs) -> list[Path]:
+    """The files `fit` will read.
+
+    Raises:
+        InputError: IO101 for one that is missing.
+    """
+    found = [Path(p) for p in (inputs.bloom, *inputs.temperature, *inputs.stations) if isinstance(p, str | Path)]
+    for path in found:
+        if not path.is_file():
+            raise InputError("IO101", path, "not found", "check the path")
+    return found
+
+
+def read_inputs(inputs: Inputs) -> tuple[Seasons, SeasonReport]:
+    """Seasons of `fit`: those with a record, and those with temperatures alone, which later complete others.
+
+    Raises:
+        InputError, UsageError: As `build_seasons`, in the words of the command line.
+    """
+    inputs.check()
+    return _build(inputs, kept(inputs), bloom=inputs.bloom, years=read_years(inputs.years))
+
+
+def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> tuple[Seasons, SeasonReport]:
+    """Seasons of a query with temperatures of its own; everything but the files is as it was in `fit`.
+
+    Args:
+        query: With temperatures.
+        stored: Options of `fit`.
+        sites: Those of `fit`; without bloom days or station tables in the query they keep their places and stations.
+    """
+    options = dict(stored)
+    for name in ("temperature_unit", "latitude"):
+        if getattr(query, name) is not None:
+            options[name] = getattr(query, name)
+    if query.bloom is not None:
+        return _build(query, options, bloom=query.bloom, years=None)
+    table = sites[["site_id", "latitude", "longitude", "altitude", "country", "group"]].assign(year=np.nan, doy=np.nan)
+    pairs: Any = pd.DataFrame({"site_id": sites["site_id"], "station_id": sites["station"]})
+    pairs = pairs[pairs["station_id"] != ""]
+    known = options | {"species": None, "phase": None, "bloom_columns": []}
+    own = query if query.stations or not len(pairs) else query.model_copy(update={"stations": [pairs]})
+    try:
+        return _build(own, known, bloom=table, years=None)
+    except InputError as error:
+        if error.code != "PH616":
+            raise
+        return _build(query, options, bloom=None, years=None)  # other stations: each is a site of its own
+
+
+def kept(inputs: Inputs) -> dict[str, Any]:
+    """The options that are no files, for later questions."""
+    return {k: v for k, v in inputs.model_dump().items() if k not in ("bloom", "temperature", "stations", "years")}
+
+
+def _build(given: Any, options: Mapping[str, Any], *, bloom: Any, years: Any) -> tuple[Seasons, SeasonReport]:
+    from ecotone.data.seasons import Calendar
+    from ecotone.data.seasons_build import build_seasons
+
+    bloom_options = {
+        "species": options["species"],
+        "phenophase": options["phase"],
+        "date_order": options["date_order"],
+        "columns": read_columns("bloom_columns", options["bloom_columns"]) or None,
+    }
+    temperature_options = {
+        "unit": options["temperature_unit"],
+        "date_order": options["date_order"],
+        "columns": read_columns("temperature_columns", options["temperature_columns"]) or None,
+    }
+    try:
+        seasons, report = build_seasons(
+            bloom,
+            _one_table(given.temperature),
+            Calendar(options["season_start"], options["season_length"]),
+            stations=given.stations or None,
+            within_km=options["within_km"],
+            max_missing=options["max_missing"],
+            max_gap=options["max_gap"],
+            years=years,
+            all_years=True,
+            duplicates=options["duplicates"],
+            latitude=options["latitude"],
+            bloom_options=bloom_options,
+            temperature_options=temperature_options,
+        )
+    except (InputError, UsageError) as error:
+        if "--phenophase" not in error.fix:
+            raise
+        raise type(error)(error.code, error.where, error.what, error.fix.replace("--phenophase", "--phase")) from None
+    for warning in report.warnings:
+        warnings.warn(warning, stacklevel=3)
+    # the sun's part in the hours of a day differs little between latitudes; the reader has warned
+    sites = seasons.sites.assign(latitude=seasons.sites["latitude"].astype(float).fillna(MIDDLE))
+    return replace(seasons, sites=sites, extra={}), report
+
+
+def _one_table(sources: Sequence[Any]) -> Any:
+    """One file or table as it is; several as one table, stations named by files where no column does."""
+    if len(sources) == 1:
+        return sources[0]
+    from ecotone.data.season_columns import TEMPERATURE, find
+    from ecotone.data.tables import read_table
+
+    if len(sources) > _STATION_FILES:
+        raise UsageError("US104", "--temperature", f"{len(sources)} files", f"pass at most {_STATION_FILES}")
+    parts = []
+    for source in sources:
+        frame = source if isinstance(source, pd.DataFrame) else read_table(source).frame
+        names = [str(name) for name in frame.columns]
+        if "station" not in find(names, TEMPERATURE, None, str(source)) and isinstance(source, str | Path):
+            frame = frame.assign(station_id=Path(source).name.partition(".")[0])
+        parts.append(frame)
+    first = set(parts[0].columns)
+    for source, frame in zip(sources, parts, strict=True):
+        if set(frame.columns) != first:
+            odd = sorted(map(str, set(frame.columns) ^ first))[:5]
+            what = f"columns differ from those of the first file ({', '.join(odd)})"
+            raise InputError("PH601", source, what, "give tables with the same columns, or join them first")
+    return pd.concat(parts, ignore_index=True)
+
+
+def check_sites(asked: Sequence[str], known: Sequence[str]) -> None:
+    """Refuses sites that are not there.
+
+    Raises:
+        UsageError: US101 with the closest known one.
+    """
+    for name in asked:
+        if name not in known:
+            raise UsageError("US101", name, "no such site", suggest(name, [str(k) for k in known]))
