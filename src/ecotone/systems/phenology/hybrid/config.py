@@ -35,8 +35,8 @@ class HybridConfig(Options):
             all 24 hours together, which has no response curve of its own.
         response: Shape of the hourly response; free, unimodal (rises, then falls) or monotone (a warmer hour never adds more).
         start: What the response resembles before training; random (near flat, so that days count), utah (positive part of the
-            Utah model), falling (the colder the more), or mixed: members start from each in turn, and those that end clearly
-            worse than the best are dropped.
+            Utah model), negating (all of it: warm hours may undo chill), falling (the colder the more), or mixed: members
+            start from the first three in turn, and those that end clearly worse than the best are dropped.
         scalars: Who has chill and forcing requirements of its own; site, group (variety, species, country) or global.
         base: Who has a base temperature of forcing of its own; site, group or global.
         shrinkage: How strongly sites are drawn to their group, 1 for the recipe, 0 for each by itself.
@@ -56,7 +56,7 @@ class HybridConfig(Options):
     preset: Literal["ecotone", "paper"] = "ecotone"
     network: Literal["hourly", "day"] = "hourly"
     response: Literal["free", "unimodal", "monotone"] = "free"
-    start: Literal["mixed", "random", "utah", "falling"] = "mixed"
+    start: Literal["mixed", "random", "utah", "negating", "falling"] = "mixed"
     scalars: Literal["site", "group", "global"] = "site"
     base: Literal["site", "group", "global"] = "site"
     shrinkage: Annotated[float, Field(ge=0, le=100)] = 1.0

@@ -160,7 +160,9 @@ class HybridPhenology:
             learning_rate=config.learning_rate,
             outliers=config.outliers,
             together=together,
-            fixed=() if start_from is None else tuple(k for k in start if not k.endswith("_site") or k == "base_site"),
+            fixed=("negation",)
+            if start_from is None
+            else tuple(k for k in start if not k.endswith("_site") or k == "base_site"),
             decay=(DECAY, WEIGHTS) if config.network == "day" else (0.0, ()),
             schedule="steps" if config.preset == "paper" else "cosine",
             watch=None if progress is None else lambda step: progress(step, config.steps),

@@ -33,18 +33,19 @@ SPREAD = {  # standard deviations of the priors, in the units of the parameters
     "heat_group": 0.5,
     "heat_site": 0.15,
     "base_group": 2.0,
-    "base_site": 0.5,
+    "base_site": 1.5,
     "bloom_group": 1.0,
     "drift_site": 0.05,
 }
 
 
-STARTS = ("utah", "random", "falling")
+MIXED = ("negating", "utah", "random")
+STARTS = (*MIXED, "falling")
 
 
 def start_of(start: str, member: int) -> str:
     """What a member starts from."""
-    return STARTS[member % len(STARTS)] if start == "mixed" else start
+    return MIXED[member % len(MIXED)] if start == "mixed" else start
 
 
 class Course(NamedTuple):
@@ -99,10 +100,14 @@ class Hybrid:
         """Random network; requirements from what the seasons gathered before they bloomed."""
         g, q = len(self.places.sites), len(self.places.groups)
         p = network.initial(members, self.config.width, generator)
-        for name in set(STARTS) - {"random"}:
+        for name in STARTS:
             rows = [k for k in range(members) if start_of(self.config.start, k) == name]
-            if rows:
-                own = network.resembling({n: p[n][rows] for n in network.NAMES}, self.config.response, name)
+            if rows and name != "random":
+                if name == "negating" and self.config.response == "free":
+                    p["negation"][rows] = 1.0
+                own = network.resembling(
+                    {n: p[n][rows] for n in (*network.NAMES, "negation")}, self.config.response, name
+                )
                 for n in network.NAMES:
                     p[n][rows] = own[n]
         for name, value in (("base", BASE - 1), ("bend", BEND), ("release", RELEASE), ("bloom", BLOOM), ("heat", 0.0)):
@@ -135,6 +140,7 @@ class Hybrid:
         """Priors of network, slopes and base; of groups around all and sites around groups; curvature of the response."""
         cfg, found = self.config, []
         found += [p[name] * cfg.weight_decay**0.5 for name in ("net_in", "net_out")]
+        found.append((p["negation"] - p["negation"].round()) * 1e3)  # a choice, no parameter: it has no spread
         found += [(p["base"] - BASE) / 3, p["bend"] - BEND, p["release"] - RELEASE, p["bloom"] - BLOOM]
         for name, spread in SPREAD.items():
             if name.endswith("_site"):
