@@ -31,6 +31,7 @@ from ecotone.systems.phenology.recovery import FittedResponse, winter_hours
 Array = np.ndarray
 ROWS = 128  # seasons answered at a time
 LEAST = 5  # seasons a fit needs
+LATER = 15  # days after the last bloom that held-out years may still be late by
 CLEARLY = 2.0  # standard errors by which a member must fit worse than the best to be dropped
 BEYOND = 0  # years beyond those of training up to which a drift goes on
 
@@ -139,7 +140,7 @@ class HybridPhenology:
         if min(int(k.sum()) for k in known) < LEAST:
             what = f"{min(int(k.sum()) for k in known)} seasons with bloom and temperatures up to it"
             raise InputError("PH616", "fit", what, f"give at least {LEAST}")
-        last = int(np.nanmax(np.where(usable, seasons.event, np.nan))) + 2
+        last = int(np.nanmax(np.where(usable, seasons.event, np.nan))) + LATER
         f = features(seasons, places, whole_days=config.network == "day", days=last)
         seeds = list(seeds) if seeds is not None else [config.seed + k for k in range(len(rows))]
         year = np.asarray(seasons.year)
@@ -320,13 +321,13 @@ class HybridPhenology:
         return self._learned
 
     def held_out_days(self) -> Any:
-        """Predictions of held-out years by the judged members: site_id, year, observed, day, q05, q95 (day indices)."""
+        """Held-out years as the judged members answer: site_id, year, fold, observed, day, q05, q95 (day indices)."""
         import pandas as pd
 
         if self._stored_days is not None:
             return self._stored_days.copy()
         if self._held is None or self._work is None:
-            return pd.DataFrame(columns=["site_id", "year", "observed", "day", "q05", "q95"])
+            return pd.DataFrame(columns=["site_id", "year", "fold", "observed", "day", "q05", "q95"])
         held, seasons = self._held, self._work.seasons
         rows = held["row"]
         z = held["z"] * self.scale_
@@ -337,6 +338,7 @@ class HybridPhenology:
                 "row": rows,
                 "site_id": seasons.site_id[rows],
                 "year": seasons.year[rows],
+                "fold": held["fold"],
                 "observed": np.where(seasons.status[rows] == Status.OBSERVED, seasons.event[rows], np.nan),
                 "day": mid,
                 "q05": low,
@@ -427,21 +429,21 @@ def _as_good(core: Core, p: Parameters, f: Features, fit: Fit, outliers: float) 
 
 
 def _held_out(core: Core, p: Parameters, f: Features, fit: Fit) -> dict[str, Array] | None:
-    """Progress of held-out seasons by the member that did not see them: row (H,), z (H, S)."""
+    """Progress of held-out seasons by the member that did not see them: row (H,), fold (H,), z (H, S)."""
     if not len(fit.folds):
         return None
     from ecotone.systems.phenology.hybrid.uncertainty import take
 
-    rows, z = [], []
-    for k, fold in enumerate(fit.folds):
-        own = np.flatnonzero(fold)
+    fold = np.where(fit.folds.any(0), fit.folds.argmax(0), -1)
+    z = np.zeros((len(f), f.days))
+    for k in range(len(fit.folds)):
+        own = np.flatnonzero(fold == k)
         if len(own):
             with torch.no_grad():
                 one = {name: v[k : k + 1] for name, v in p.items()}
-                z.append(core.course(one, take(f, torch.from_numpy(own))).progress[0].numpy())
-            rows.append(own)
-    order = np.argsort(np.concatenate(rows), kind="stable")
-    return {"row": np.concatenate(rows)[order], "z": np.concatenate(z)[order].astype(float)}
+                z[own] = core.course(one, take(f, torch.from_numpy(own))).progress[0].numpy()
+    rows = np.flatnonzero(fold >= 0)
+    return {"row": rows, "fold": fold[rows], "z": z[rows]}
 
 
 def _scale(held: dict[str, Array] | None, f: Features) -> float:

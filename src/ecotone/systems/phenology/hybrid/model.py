@@ -29,7 +29,7 @@ TEN_DAYS, HUNDRED = 10.0, 100.0  # units that bring parameters near 1: ten chill
 BASE, BEND, RELEASE, BLOOM = 3.0, 0.0, 2.1, 3.0  # prior means: degC, log degC, log slopes
 SPREAD = {  # standard deviations of the priors, in the units of the parameters
     "chill_group": 1.0,
-    "chill_site": 0.3,
+    "chill_site": 0.15,
     "heat_group": 0.5,
     "heat_site": 0.15,
     "base_group": 2.0,

@@ -28,7 +28,7 @@ TABLE = (
     "base_sd",
     "seasons",
 )
-HELD = ("row", "site", "year", "observed", "day", "q05", "q95")
+HELD = ("row", "site", "year", "fold", "observed", "day", "q05", "q95")
 NOTHING = -1e9  # stands for NaN
 ACCOUNT = ("width", "prior_width", "limited", "effective", "total", "seasons", "station_years")
 
@@ -90,7 +90,7 @@ def shapes(config: HybridConfig, notes: dict[str, Any]) -> Shapes:
         found |= dict.fromkeys(SCALARS, (m, size))
     else:
         found = dict.fromkeys(("net_in", "net_bias", "net_out"), (m, w))
-        found |= dict.fromkeys(("net_level", "base", "bend", "release", "bloom", "heat", "chill"), (m, 1))
+        found |= dict.fromkeys(("net_level", "negation", "base", "bend", "release", "bloom", "heat", "chill"), (m, 1))
         found |= dict.fromkeys(("chill_group", "heat_group", "base_group", "bloom_group"), (m, p))
         found |= dict.fromkeys(("chill_site", "heat_site", "base_site", "drift_site"), (m, g))
     about: Shapes = {"about.response_sd": (len(KNOTS),), "about.table": (len(notes["learned_sites"]), len(TABLE))}
@@ -130,9 +130,9 @@ def restore(model: HybridPhenology, tensors: dict[str, Array], notes: dict[str, 
     correlated = str(a), str(b), math.nan if r is None else float(r)
     model._learned = Learned(tensors["about.response_sd"], **account, **whole, correlated=correlated, parameters=table)  # type: ignore[arg-type]
     held = pd.DataFrame({k: _empty(tensors["about.held"][:, i]) for i, k in enumerate(HELD)})
-    held = held.astype({"row": int, "site": int, "year": int})
+    held = held.astype({"row": int, "site": int, "year": int, "fold": int})
     held["site_id"] = np.array(sites, dtype=object)[held["site"].to_numpy()]
-    model._stored_days = held[["row", "site_id", "year", "observed", "day", "q05", "q95"]]
+    model._stored_days = held[["row", "site_id", "year", "fold", "observed", "day", "q05", "q95"]]
     return model
 
 
