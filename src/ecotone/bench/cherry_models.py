@@ -72,7 +72,9 @@ MODELS: dict[str, ModelEntry] = {
     "chill_days_gdd_pooled": _grid("sequential", "chill_days", pooled=True),
     "lstm": ModelEntry("learned", "lstm:LstmPhenology", seeded=True, members=True),
     "hybrid": ModelEntry("hybrid", "hybrid.estimator:HybridPhenology", seeded=True, members=True),
-    "hybrid_paper": ModelEntry("hybrid", "hybrid.estimator:HybridPhenology", {"preset": "paper"}, seeded=True, members=True),
+    "hybrid_paper": ModelEntry(
+        "hybrid", "hybrid.estimator:HybridPhenology", {"preset": "paper"}, seeded=True, members=True
+    ),
 }
 
 

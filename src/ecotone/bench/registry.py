@@ -45,6 +45,10 @@ BENCHES: dict[str, BenchEntry] = {
         "ecotone.bench.recovery", "simulated trees: is the true chill response found, is it said where it cannot be"
     ),
     "cherry": BenchEntry("ecotone.bench.cherry", "cherry bloom days on years and stations held out, model by model"),
+    "phenology": BenchEntry(
+        "ecotone.bench.phenology_races",
+        "how fast bloom models are fitted, beside plain loops, pyPhenology and the paper",
+    ),
     "speed": BenchEntry(
         "ecotone.bench.speed", "stacked training against a plain loop, at equal mathematics and end to end"
     ),

@@ -28,11 +28,11 @@ Parameters = dict[str, Tensor]
 TEN_DAYS, HUNDRED = 10.0, 100.0  # units that bring parameters near 1: ten chill days, 100 degC d
 BASE, BEND, RELEASE, BLOOM = 3.0, 0.0, 2.1, 3.0  # prior means: degC, log degC, log slopes
 SPREAD = {  # standard deviations of the priors, in the units of the parameters
-    "chill_group": 1.0,
+    "chill_group": 0.5,
     "chill_site": 0.15,
-    "heat_group": 0.5,
+    "heat_group": 0.25,
     "heat_site": 0.15,
-    "base_group": 2.0,
+    "base_group": 1.0,
     "base_site": 1.5,
     "bloom_group": 1.0,
     "drift_site": 0.05,

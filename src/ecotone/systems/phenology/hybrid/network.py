@@ -40,8 +40,9 @@ def initial(members: int, width: int, generator: torch.Generator) -> Parameters:
 def raw(p: Parameters, temperature: Tensor, shape: Shape) -> Tensor:
     """(M, K) response, not yet divided by its maximum.
 
-    free: a sigmoid of one hidden layer, from 0 (from -1 for members in which warm hours may undo chill) to 1. monotone: the same with weights of one sign, falling with temperature. unimodal: a
-    bell over a rising curve, one peak wherever that curve passes zero, each flank of any shape.
+    free: a sigmoid of one hidden layer, from 0 (from -1 for members in which warm hours may undo chill) to 1. monotone: the
+    same with weights of one sign, falling with temperature. unimodal: a bell over a rising curve, one peak where that curve
+    passes zero, each flank of any shape.
     """
     x = (temperature - CENTRE) / SCALE
     if shape == "free":

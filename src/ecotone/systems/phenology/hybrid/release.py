@@ -2,8 +2,8 @@
 
     total = sum over days of warmth * sigmoid(slope * (chill / need - 1)),   last = its term on the day of the event
 
-Warmth is zero after the event, so the sum ends there by itself. `released` is the plain form; `Released` computes the same with its
-own derivative, about twice as fast, for training only (no second or forward-mode derivatives).
+Warmth is zero after the event, so the sum ends there by itself. `released` is the plain form; `Released` computes the same
+with a derivative of its own, about twice as fast, for training only (no second or forward-mode derivatives).
 Letters: M members, N seasons, S days.
 """
 
