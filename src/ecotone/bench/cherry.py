@@ -20,18 +20,18 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from ecotone.bench.cherry_models import MODELS, ready_models
-from ecotone.bench.cherry_summary import Outcome, summary
+from ecotone.bench.cherry_summary import Outcome, lead_rows, summary
 from ecotone.bench.registry import BenchResult
 from ecotone.contract import Options as Base
 from ecotone.data.seasons import Seasons
 from ecotone.errors import InputError, UsageError, suggest
 from ecotone.files.progress import progress as show_progress
-from ecotone.stats.season_splits import Split, and_years, forward, random_years, station_folds
+from ecotone.stats.season_splits import Split, and_years, forward, random_years, rolling, station_folds
 from ecotone.systems.phenology.distribution import BloomDays
 from ecotone.systems.phenology.evaluation import groups, metrics, season_scores, station_years, stations_of
 
 Array = np.ndarray
-SPLITS = ("random_years", "forward", "stations", "stations_and_years")
+SPLITS = ("random_years", "forward", "rolling", "stations", "stations_and_years")
 QUALITIES = ("observed", "all")
 FEW_STATIONS = 12  # up to so many are left out one by one, more in four groups
 
@@ -43,7 +43,7 @@ class Options(Base):
         seeds: Seeds; each draws its own years and groups of stations and seeds the networks.
         members: Members of the ensembles of networks.
         models: Which models; all that this version has by default.
-        splits: Which of random_years, forward, stations, stations_and_years; all by default.
+        splits: Which of random_years, forward, rolling, stations, stations_and_years; all by default.
         qualities: Sets of seasons: "observed" temperatures only, and "all".
         data: The cherry seasons with daily temperatures, or the Japanese stations with monthly ones.
         least_seasons: Sites with fewer seasons are left out.
@@ -76,7 +76,7 @@ class DataSet:
 
 def run(options: Options, *, progress: bool = True) -> BenchResult:
     """Runs models on splits and summarises them."""
-    models = _chosen(options.models, ready_models(), "model")
+    models = _chosen(options.models, ready_models(every=bool(options.models)), "model")
     splits = _chosen(options.splits, SPLITS, "split")
     sets = list(data_sets(options))
     rows: list[dict[str, Any]] = []
@@ -89,6 +89,7 @@ def run(options: Options, *, progress: bool = True) -> BenchResult:
                         outcomes.append(outcome)
                         rows += site_rows(data, outcome)
                         bar.advance()
+    rows += lead_rows(outcomes)
     return BenchResult(rows, summary(outcomes, {d.quality: d.seasons for d in sets}, splits, options.data))
 
 
@@ -135,6 +136,8 @@ def splits_of(name: str, seasons: Seasons, seed: int) -> list[Split]:
         return [random_years(seasons.year, seed=seed)]
     if name == "forward":
         return [forward(seasons.year)]
+    if name == "rolling":
+        return rolling(seasons.year)
     station = stations_of(seasons)
     folds = 4 if len(np.unique(station.astype(str))) > FEW_STATIONS else None
     found = list(station_folds(station, seasons.site, folds=folds, seed=seed))
@@ -167,7 +170,8 @@ def _fit(data: DataSet, model: str, split: str, parts: list[Split], seed: int, o
     together = BloomDays(*(np.concatenate([getattr(a, k) for a in answers]) for k in ("cdf", "day", "reason")))
     seasons = data.seasons.take(rows)
     unit = station_years(stations_of(data.seasons), data.seasons.year)[rows]
-    words = parts[0].description if len(parts) == 1 else f"{len(parts)} groups of stations held out in turn"
+    groups_out = f"{len(parts)} groups of stations held out in turn"
+    words = parts[0].description if len(parts) == 1 or split == "rolling" else groups_out
     return Outcome(
         model,
         MODELS[model].kind,

@@ -28,6 +28,7 @@ class ModelEntry:
         options: Fixed arguments.
         seeded: Takes `seed`; other models are fitted once where the split does not change either.
         members: Takes `members`, the size of the ensemble.
+        slow: Takes hours; run only when named.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class ModelEntry:
     options: Mapping[str, Any] = field(default_factory=dict)
     seeded: bool = False
     members: bool = False
+    slow: bool = False
 
     @property
     def ready(self) -> bool:
@@ -49,8 +51,8 @@ class ModelEntry:
         return getattr(import_module(_HOME + module), name)(**self.options, **extra)
 
 
-def _grid(structure: str, chill: str | None = None, pooled: bool | str = False) -> ModelEntry:
-    options = {"structure": structure, "chill": chill, "pooled": pooled}
+def _grid(structure: str, chill: str | None = None, pooled: bool | str = False, forcing: str = "gdd") -> ModelEntry:
+    options = {"structure": structure, "chill": chill, "pooled": pooled, "forcing": forcing}
     return ModelEntry("biophysical", "grid:GridPhenology", options)
 
 
@@ -63,6 +65,8 @@ MODELS: dict[str, ModelEntry] = {
     "thermal_time": _grid("thermal time"),
     "thermal_time_pooled": _grid("thermal time", pooled=True),
     "thermal_time_requirement": _grid("thermal time", pooled="requirement"),
+    "thermal_time_sigmoid": _grid("thermal time", forcing="sigmoid_chuine"),
+    "thermal_time_sigmoid_requirement": _grid("thermal time", pooled="requirement", forcing="sigmoid_chuine"),
     "utah_gdd": _grid("sequential", "utah"),
     "utah_gdd_pooled": _grid("sequential", "utah", pooled=True),
     "utah_gdd_requirement": _grid("sequential", "utah", pooled="requirement"),
@@ -78,6 +82,6 @@ MODELS: dict[str, ModelEntry] = {
 }
 
 
-def ready_models() -> list[str]:
-    """Names of the models this version has, in the order of the table."""
-    return [name for name, entry in MODELS.items() if entry.ready]
+def ready_models(*, every: bool = False) -> list[str]:
+    """Names of the models this version has, in the order of the table; slow ones only with `every`."""
+    return [name for name, entry in MODELS.items() if entry.ready and (every or not entry.slow)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -148,21 +149,40 @@ def table(
     return lines
 
 
-def leads(pooled: Mapping[tuple[str, str, str], Pooled], quality: str, split: str, models: Sequence[str]) -> list[str]:
-    """The hybrids against the best biophysical model and every learned baseline; the best of the rest without hybrids."""
-    own = {m: pooled[quality, split, m] for m in models}
-    physical = sorted((m for m in models if own[m].kind == "biophysical"), key=lambda m: own[m].mae)
-    learned = [m for m in models if own[m].kind == "learned"]
-    lines = []
+def lead_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """One row per lead: model, against, split, quality, lead (days), lead_low, lead_high, lead_share."""
+    pooled, found = pool(outcomes), []
+    for quality, split in dict.fromkeys((q, s) for q, s, _ in pooled):
+        own = {m: p for (q, s, m), p in pooled.items() if (q, s) == (quality, split)}
+        for hybrid, note, rival in rivals_of(own):
+            i, share = lead(own[hybrid], own[rival])
+            row = {"model": hybrid, "against": rival, "split": split, "quality": quality, "best": bool(note)}
+            found.append(row | {"lead": i.estimate, "lead_low": i.low, "lead_high": i.high, "lead_share": share})
+    return found
+
+
+def rivals_of(own: Mapping[str, Pooled]) -> list[tuple[str, str, str]]:
+    """(hybrid, note, rival) in the order they are told."""
+    physical = sorted((m for m in own if own[m].kind == "biophysical"), key=lambda m: own[m].mae)
+    learned = [m for m in own if own[m].kind == "learned"]
+    found = []
     for hybrid in (m for m in HYBRIDS if m in own):
         rivals = [("best biophysical, ", m) for m in physical[:1]]
         rivals += [("", m) for m in physical[1:] if m.startswith("utah_gdd")] + [("", m) for m in learned]
         if hybrid != HYBRIDS[0] and HYBRIDS[0] in own:
             rivals.append(("", HYBRIDS[0]))
-        for note, rival in rivals:
-            i, share = lead(own[hybrid], own[rival])
-            lines.append(
-                f"  lead of {hybrid} over {note}{rival}: {i.estimate:+.3f} d [{i.low:+.3f}, {i.high:+.3f}],"
-                f" {100 * share:+.1f} % of its error"
-            )
+        found += [(hybrid, note, rival) for note, rival in rivals]
+    return found
+
+
+def leads(pooled: Mapping[tuple[str, str, str], Pooled], quality: str, split: str, models: Sequence[str]) -> list[str]:
+    """The hybrids against the best biophysical model and every learned baseline; the best of the rest without hybrids."""
+    own = {m: pooled[quality, split, m] for m in models}
+    lines = []
+    for hybrid, note, rival in rivals_of(own):
+        i, share = lead(own[hybrid], own[rival])
+        lines.append(
+            f"  lead of {hybrid} over {note}{rival}: {i.estimate:+.3f} d [{i.low:+.3f}, {i.high:+.3f}],"
+            f" {100 * share:+.1f} % of its error"
+        )
     return lines

@@ -6,7 +6,7 @@ stations go to one side as a whole. All functions take one value per season and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +66,26 @@ def forward(year: Array, *, share: float = 0.75) -> Split:
     last = years[min(max(round(share * len(years)), 1), len(years) - 1) - 1]
     test = np.asarray(year) > last
     return Split(~test, test, f"trained up to {last}, scored on later years", seeded=False)
+
+
+def rolling(year: Array, *, shares: Sequence[float] = (0.5, 0.6, 0.7, 0.8, 0.9)) -> list[Split]:
+    """Several cuts forward in time, each scored up to the next one; one test year is scored once, from just before it.
+
+    Args:
+        year: (N,) bloom years.
+        shares: Of the distinct years to learn from, rising; the last block reaches to the end.
+
+    Raises:
+        InputError: OC205 with fewer than two years.
+        UsageError: US104 on a share outside 0 to 1.
+    """
+    cuts = [forward(year, share=share) for share in shares]
+    found = []
+    for k, cut in enumerate(cuts):
+        test = cut.test & cuts[k + 1].train if k + 1 < len(cuts) else cut.test
+        if test.any():
+            found.append(Split(cut.train, test, f"{len(cuts)} cuts in time, each scored up to the next", seeded=False))
+    return found
 
 
 def leave_stations(station: Array, site: Array, *, share: float = 0.25, seed: int = 0) -> Split:
