@@ -72,10 +72,10 @@ def run(options: Options, *, progress: bool = True, fit: Fit | None = None) -> B
 
 
 def fit_hybrid(seasons: Seasons, seed: int) -> FittedResponse:
-    """The hybrid with one network and without held-out years: 300 passes."""
+    """The hybrid with three networks from different starts and without held-out years: 300 passes."""
     from ecotone.systems.phenology.hybrid.estimator import HybridPhenology
 
-    model = HybridPhenology(members=1, held_out=0.0, steps=300, seed=seed).fit(seasons)
+    model = HybridPhenology(members=3, held_out=0.0, steps=300, seed=seed).fit(seasons)
     return model.response(np.arange(-30.0, 41.0))
 
 
