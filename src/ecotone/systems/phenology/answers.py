@@ -39,7 +39,10 @@ def table(seasons: Seasons, answers: dict[float, Answer], ask: Ask) -> Predictio
     arrays = {name: np.concatenate([p[name] for p in parts])[order] for name in parts[0]}
     if not ask.warm:
         arrays.pop("warm")
-    return Prediction(arrays, {name: unit_of(name) for name, a in arrays.items() if a.dtype.kind == "f"})
+    units = {name: unit_of(name) for name, a in arrays.items() if a.dtype.kind == "f"}
+    for name, unit in units.items():  # a hundredth of a day is more than any answer knows
+        arrays[name] = np.round(arrays[name], 4 if unit == "1" else 2)
+    return Prediction(arrays, units)
 
 
 def columns(seasons: Seasons, answer: Answer, ask: Ask, *, warm: float) -> dict[str, Array]:
