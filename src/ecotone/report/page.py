@@ -28,10 +28,20 @@ from ecotone.files.evidence import load_evidence, slug
 from ecotone.files.model_folder import CARD, CONFIG, MAX_CARD, model_id
 from ecotone.files.run import RunFolder
 from ecotone.registry import SYSTEMS
-from ecotone.report.blocks import SEEN, TOGETHER, TOPICS, WIDE_TOPICS, Block, Budget, build_block, rows_table
+from ecotone.report.blocks import (
+    SEEN,
+    SIDE_BY_SIDE,
+    TOGETHER,
+    TOPICS,
+    WIDE_TOPICS,
+    Block,
+    Budget,
+    build_block,
+    rows_table,
+)
 from ecotone.report.maps import recorded_maps
 from ecotone.report.markdown import to_html
-from ecotone.report.metrics import BESIDE, label, marks, meaning, scale_start
+from ecotone.report.metrics import BESIDE, IN_DAYS, label, marks, meaning, scale_start
 from ecotone.report.same_maps import without_repeats
 from ecotone.report.style import number
 
@@ -91,7 +101,7 @@ def page_context(run: RunFolder, budget: Budget, *, links: bool = True) -> dict[
         "scores": _score_tiles(run, record),
         "score_rows": _score_rows(run, budget),
         "split": _split(run),
-        "trust": _trust([block for block in blocks if block.check and block.topic != "species"]),
+        "trust": _trust([block for block in blocks if block.check and block.topic not in ("species", "coming")]),
         "target": targets[0] if len(targets) == 1 else "",
         "targets": targets,
         "topics": _by_topic(shared, groups),
@@ -193,6 +203,11 @@ def _by_topic(blocks: Sequence[Block], groups: Sequence[dict[str, Any]] = ()) ->
         some = [b for b in blocks if b.topic == key]
         own = [(g["name"], [b for b in g["blocks"] if b.topic == key]) for g in groups if key in TOGETHER]
         own = [(name, mine) for name, mine in own if mine]
+        if own and len(own) <= SIDE_BY_SIDE.get(key, 0):
+            some += [
+                replace(b, title=f"{name}: {b.title[:1].lower()}{b.title[1:]}") for name, mine in own for b in mine
+            ]
+            own = []
         if some or own:
             seen = SEEN.get(key, len(some))
             found.append({"key": key, "title": title, "blocks": some[:seen], "more": some[seen:], "own": own,
@@ -232,7 +247,7 @@ def _tile(name: str, score: Score, beside: Score | None) -> dict[str, Any]:
     }  # fmt: skip
     if math.isfinite(score.low) and math.isfinite(score.high):
         tile["interval"] = f"{number(score.low)} to {number(score.high)}"
-        start = scale_start(score)
+        start = None if name in IN_DAYS else scale_start(score)
         if start is not None:
             tile |= {"bar": marks(score, start), "start": number(start)}
     return tile
