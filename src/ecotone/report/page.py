@@ -48,6 +48,7 @@ from ecotone.report.style import number
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 MAX_TARGETS = 200
 _MAX_METRICS = 32 << 20
+BEFORE_SCORES = ("coming",)  # what is asked for first stands first
 
 
 def write_report(run: str | Path, *, out: str | Path | None = None, max_figures: int = 90) -> Path:
@@ -92,6 +93,7 @@ def page_context(run: RunFolder, budget: Budget, *, links: bool = True) -> dict[
     groups = _groups(evidence, files, targets[:MAX_TARGETS], budget) if many else []
     name = run.path.resolve().name
     blocks = [*shared, *(block for group in groups for block in group["blocks"])]
+    topics = _by_topic(shared, groups)
     return {
         "policy": POLICY,
         "name": name,
@@ -104,7 +106,8 @@ def page_context(run: RunFolder, budget: Budget, *, links: bool = True) -> dict[
         "trust": _trust([block for block in blocks if block.check and block.topic not in ("species", "coming")]),
         "target": targets[0] if len(targets) == 1 else "",
         "targets": targets,
-        "topics": _by_topic(shared, groups),
+        "first": [t for t in topics if t["key"] in BEFORE_SCORES],
+        "topics": [t for t in topics if t["key"] not in BEFORE_SCORES],
         "groups": [group for group in groups if group["topics"]],
         "groups_left_out": max(len(targets) - MAX_TARGETS, 0) if many else 0,
         "training": [build_block(curve, budget) for curve in training_curves(run.metrics_path)],
