@@ -14,6 +14,7 @@ import sys
 import tempfile
 from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -75,11 +76,11 @@ def pictures(run: Path, site: str = "site-01") -> None:
 
 def kyoto(folder: Path) -> None:
     """Predicted and observed bloom of Kyoto since 1951, and its learned response."""
-    bloom = pd.read_csv(folder / "bloom.csv")
+    bloom: Any = pd.read_csv(folder / "bloom.csv")
     bloom = bloom[bloom["site_id"].eq(KYOTO) & bloom["year"].ge(1951)]
     pairs = pd.read_csv(folder / "usable_seasons.csv")
     station = pairs.loc[pairs["site_id"].eq(KYOTO) & pairs["quality"].eq("observed"), "station_id"].mode()[0]
-    days = pd.read_csv(folder / "temperature_daily.csv.gz", dtype={"station_id": str})
+    days: Any = pd.read_csv(folder / "temperature_daily.csv.gz", dtype={"station_id": str})
     days = days[days["station_id"].eq(station)]
     columns = ["site_id", "lat", "lon", "year", "doy"]
     bloom[columns].assign(station_id=station).to_csv("bloom.csv", index=False)

@@ -27,9 +27,8 @@ LIMITED = {
 
 
 def cherry_rows(name: str) -> tuple[list[Row], list[Row]]:
-    """Rows of sites, and rows of leads."""
-    rows = result_rows(name, "mae", "n", "coverage90", "seconds")
-    return [r for r in rows if not r.get("against")], [r for r in rows if r.get("against")]
+    """Rows of sites, and those of leads, which have a file of their own."""
+    return result_rows(name, "mae", "n", "coverage90", "seconds"), result_rows(f"{name}_leads")
 
 
 def pooled(rows: Sequence[Row], key: str = "mae") -> float:
