@@ -94,7 +94,8 @@ def accumulation_curve(system: PhenologySystem, site: str, season: Seasons) -> l
                 "requirement": np.ones(stop),
             },
             note=f"{said}. Chill counts until it reaches 1, then forcing; drawn to a week after bloom is all but certain. "
-            f"Requirements: {float(gathered.chill_requirement[0]):.1f} chill days, {float(gathered.forcing_requirement[0]):.0f} degC days.",
+            f"Requirements: {float(gathered.chill_requirement[0]):.1f} chill days, "
+            f"{float(gathered.forcing_requirement[0]):.0f} degC days.",
         )
     ]
 
