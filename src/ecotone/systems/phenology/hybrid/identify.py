@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Array = np.ndarray
 WIDER, FORM = 1.2, 0.02  # bands of simulated trees of other seeds than any benchmark's hold the truth with these
 WIDEST = 0.2  # mean standard deviation of the response (maximum 1) up to which its shape counts as known
+NARROWER = 0.8  # share of the width of the priors alone: a stiff shape is narrow without any data
 LEAST_LIMITED = 0.1  # share of seasons in which chill must have mattered
 EASE, SHIFT = 0.9, 0.5  # a tenth less chill needed, and the days of earlier bloom that count as mattering
 MAIN = ("chill", "heat", "base", "release", "bloom")
@@ -70,7 +71,8 @@ class Learned:
     @property
     def identified(self) -> bool:
         """Whether the shape of the response is known."""
-        return bool(self.width <= WIDEST and self.limited >= LEAST_LIMITED)
+        known = self.width <= min(WIDEST, NARROWER * self.prior_width)
+        return bool(known and self.limited >= LEAST_LIMITED)
 
     def checks(self, model: HybridPhenology) -> list[Check]:
         """The account as evidence."""
@@ -193,7 +195,7 @@ def learn_about(model: HybridPhenology, f: Features, seasons: Seasons, rows: Arr
     return Learned(
         response_sd=sd,
         width=float(sd[usual].mean()),
-        prior_width=float(prior[usual].mean()),
+        prior_width=float(np.sqrt(WIDER**2 * prior**2 + FORM**2)[usual].mean()),
         limited=_limited(core, p, used),
         effective=effective,
         total=len(first.mean),

@@ -70,7 +70,8 @@ def resembling(p: Parameters, shape: Shape, start: str, steps: int = 400) -> Par
     Args:
         p: Random weights.
         shape: Of the response.
-        start: utah, the positive part of the smoothed Utah model; negating, all of it, for members whose `negation` is 1;
+        start: utah, the positive part of the smoothed Utah model; negating, nearly the same for members whose `negation` is 1:
+            hardly below zero in warm hours at first, but free to go there;
             falling, full chill below 0 degC and none above 15.
         steps: Passes.
     """

@@ -34,7 +34,7 @@ class Posterior:
         shapes: Their shapes, without the member axis.
         mean: (D,) trained values.
         covariance: (D, D).
-        prior: (D, D) precision of the priors alone.
+        prior: (D, D) precision of the priors alone; positive in every direction.
     """
 
     names: tuple[str, ...]
@@ -111,9 +111,9 @@ def posterior(core: Core, p: Parameters, member: int, f: Features, weight: Tenso
         return torch.cat([r[0] for r in core.residuals(unpack(v, names, shapes))])
 
     j = derivatives(deviations, mean)
-    prior = j.T @ j
-    ridge = 1e-6 * torch.eye(size, dtype=torch.float64)  # directions that neither data nor priors know
-    return Posterior(names, shapes, mean, torch.linalg.inv(precision + prior + ridge), prior)
+    # a little, for directions that neither data nor priors know: they must not count as known from data
+    prior = j.T @ j + 1e-6 * torch.eye(size, dtype=torch.float64)
+    return Posterior(names, shapes, mean, torch.linalg.inv(precision + prior), prior)
 
 
 def curvature(z: Tensor, f: Features, outliers: float) -> Tensor:
