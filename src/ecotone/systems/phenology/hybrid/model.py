@@ -193,7 +193,9 @@ class Hybrid:
     def _forcing(self, p: Parameters, f: Features, upto: bool = False) -> Tensor:
         """(M, N, S) forcing of each day, degC d, as if released; zero after the event where asked for."""
         shares = f.until_event if upto else f.share
-        kind = {"site": f.site, "group": f.group, "global": torch.zeros_like(f.site)}[self.config.base]
+        # unknown sites share a position, but not their group
+        by_site = f.site * (len(self.places.groups) + 1) + f.group
+        kind = {"site": by_site, "group": f.group, "global": torch.zeros_like(f.site)}[self.config.base]
         parts, rows = [], []
         for label in torch.unique(kind):
             row = torch.nonzero(kind == label)[:, 0]
