@@ -58,7 +58,7 @@ pages: $(VENV)/all.stamp
 pictures: $(VENV)/core.stamp
 	$(BIN)/python docs/pictures.py
 
-# NCEAS and speed read the public NCEAS tables: `ecotone data get nceas` says how to get them.
+# NCEAS, speed, cherry and phenology read public tables: `ecotone data get nceas` and `ecotone data get cherry` say how.
 bench: $(VENV)/all.stamp
 	$(BIN)/ecotone bench archipelago --csv benchmarks/results/archipelago.csv
 	$(BIN)/ecotone bench nceas --csv benchmarks/results/nceas.csv
@@ -66,6 +66,10 @@ bench: $(VENV)/all.stamp
 	$(BIN)/ecotone bench maxent --csv benchmarks/results/maxent.csv
 	$(BIN)/ecotone bench streaming --csv benchmarks/results/streaming.csv
 	$(BIN)/ecotone bench maps --threads 2 --rounds 9 --csv benchmarks/results/maps.csv
+	$(BIN)/ecotone bench cherry --splits random_years forward rolling stations --csv benchmarks/results/cherry.csv --leads benchmarks/results/cherry_leads.csv
+	$(BIN)/ecotone bench cherry --data monthly --seeds 1 --csv benchmarks/results/cherry_monthly.csv --leads benchmarks/results/cherry_monthly_leads.csv
+	$(BIN)/ecotone bench recovery --csv benchmarks/results/recovery.csv
+	$(BIN)/ecotone bench phenology --csv benchmarks/results/phenology.csv
 	$(BIN)/python benchmarks/kill_map.py --csv benchmarks/results/kill_map.csv
 	$(BIN)/python docs/generate.py
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.systems.phenology.made_seasons import seasons
 
@@ -24,9 +25,14 @@ def drawn(monkeypatch):
     monkeypatch.setitem(MODELS, "thermal_time", ModelEntry("biophysical", "baselines.simple:SiteTrend"))
 
 
-def test_rows_and_lines(drawn):
-    result = run(Options(seeds=2, models="site_mean,spring,thermal_time,hybrid"), progress=False)
+def test_rows_and_lines(drawn, tmp_path):
+    place = tmp_path / "leads.csv"
+    models = "site_mean,spring,thermal_time,hybrid"
+    result = run(Options(seeds=2, models=models, splits=cherry.SPLITS, leads=str(place)), progress=False)
     rows = list(result.rows)
+    told = pd.read_csv(place)
+    assert set(told["against"]) == {"spring", "thermal_time"} and set(told["split"]) == set(cherry.SPLITS)
+    assert (told["lead_low"] <= told["lead"]).all() and (told["lead"] <= told["lead_high"]).all()
     assert {"model", "split", "country", "site", "quality", "seed", "mae", "rmse", "n", "seconds"} <= set(rows[0])
     assert {r["split"] for r in rows} == set(cherry.SPLITS)
     tested = [r for r in rows if r["model"] == "spring" and r["split"] == "stations" and r["seed"] == 0]

@@ -6,7 +6,7 @@ Letters: M members, N seasons, S days, K temperatures, G sites, P groups.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -140,8 +140,12 @@ class HybridPhenology:
         if min(int(k.sum()) for k in known) < LEAST:
             what = f"{min(int(k.sum()) for k in known)} seasons with bloom and temperatures up to it"
             raise InputError("PH616", "fit", what, f"give at least {LEAST}")
+        if not all((k & seasons.observed).any() for k in known):
+            raise InputError(
+                "PH616", "fit", "seasons with censored bloom only", "give seasons with a known day of bloom"
+            )
         last = int(np.nanmax(np.where(usable, seasons.event, np.nan))) + LATER
-        f = features(seasons, places, whole_days=config.network == "day", days=last)
+        f = without_gaps(features(seasons, places, whole_days=config.network == "day", days=last))
         seeds = list(seeds) if seeds is not None else [config.seed + k for k in range(len(rows))]
         year = np.asarray(seasons.year)
         fits = [
@@ -161,9 +165,7 @@ class HybridPhenology:
             learning_rate=config.learning_rate,
             outliers=config.outliers,
             together=together,
-            fixed=("negation",)
-            if start_from is None
-            else tuple(k for k in start if not k.endswith("_site") or k == "base_site"),
+            fixed=("negation",) if start_from is None else tuple(k for k in start if k not in core.scalars),
             decay=(DECAY, WEIGHTS) if config.network == "day" else (0.0, ()),
             schedule="steps" if config.preset == "paper" else "cosine",
             watch=None if progress is None else lambda step: progress(step, config.steps),
@@ -177,6 +179,7 @@ class HybridPhenology:
 
     def _adopt(self, seasons: Seasons, f: Features, places: Places, fit: Fit, result: Trained, own: slice) -> Self:
         self.places_, self.history_ = places, result.history
+        self._learned = self._stored_days = None  # of an earlier fit
         members = {k: v[own] for k, v in result.parameters.items()}
         kept = _as_good(
             core := self.core, {k: v[: fit.answering] for k, v in members.items()}, f, fit, self.config.outliers
@@ -225,13 +228,9 @@ class HybridPhenology:
         return BloomDays.from_cdf(cdf, reason)
 
     def _features(self, seasons: Seasons) -> Features:
-        f = features(seasons, self.places_, whole_days=self.config.network == "day")
+        f = without_gaps(features(seasons, self.places_, whole_days=self.config.network == "day"))
         late, early = (max(self.years_) + BEYOND - 1990) / 20, (min(self.years_) - BEYOND - 1990) / 20
-        parts = {**vars(f), "year": f.year.clamp(early, late), "share": f.share.nan_to_num(0.0)}
-        parts["summed"] = parts["share"].cumsum(1)
-        if f.hours is not None:
-            parts["hours"] = f.hours.nan_to_num(-40.0)  # adds neither chill nor forcing
-        return Features(**parts)
+        return replace(f, year=f.year.clamp(early, late))
 
     def _mixture(self, z: Tensor, f: Features) -> Tensor:
         """(M, N, S) probabilities: sites that are not known average over how sites differ."""
@@ -259,10 +258,22 @@ class HybridPhenology:
         with torch.no_grad():
             course = core.course(p, f)
             need = core.chill_requirement(p, f), core.forcing_requirement(p, f)
-            parts = (course.chill, course.release, course.forcing, self._mixture(course.progress, f), *need)
+            top = self.top(p)
+            chill, needed = course.chill / top[..., None], need[0] / top
+            parts = (chill, course.release, course.forcing, self._mixture(course.progress, f), needed, need[1])
         return Accumulation(*(v.mean(0).numpy().astype(float) for v in parts))
 
     # -------------------------------------------------------------------------------------------- biology
+    def top(self, p: Parameters) -> Tensor:
+        """(M, 1) largest response at a usual winter temperature; chill is counted in days at that temperature."""
+        usual = torch.from_numpy((self.usual_[0] <= KNOTS) & (self.usual_[1] >= KNOTS))
+        return self._at_knots(p)[:, usual].amax(1, keepdim=True)
+
+    def _at_knots(self, p: Parameters) -> Tensor:
+        if isinstance(self.core, Published):
+            return self.core.units(p, torch.as_tensor(np.repeat(KNOTS[:, None], 24, 1), dtype=torch.float32))
+        return network.response(p, self.config.response)
+
     def members_response(self, temperature: Array) -> Array:
         """(M, K) chill response of each member at temperatures (degC), maximum 1 over the usual winter temperatures.
 
@@ -270,13 +281,7 @@ class HybridPhenology:
         """
         x = np.asarray(temperature, dtype=float)
         with torch.no_grad():
-            if isinstance(self.core, Published):
-                hours = torch.as_tensor(np.repeat(KNOTS[:, None], 24, 1), dtype=torch.float32)
-                values = self.core.units(self.parameters_, hours).numpy()
-            else:
-                values = network.response(self.parameters_, self.config.response).numpy()
-        usual = (self.usual_[0] <= KNOTS) & (self.usual_[1] >= KNOTS)
-        values = values / values[:, usual].max(1, keepdims=True)
+            values = (self._at_knots(self.parameters_) / self.top(self.parameters_)).numpy()
         return np.stack([np.interp(x, KNOTS, v) for v in values])
 
     def response(self, temperature: Array, level: float = 0.9) -> FittedResponse:
@@ -288,7 +293,9 @@ class HybridPhenology:
         from scipy.stats import norm
 
         z = float(norm.ppf(0.5 + level / 2))
-        lower, upper = np.clip(mean - z * sd, 0, None), np.clip(mean + z * sd, None, max(1.0, float(mean.max())))
+        # warm hours may undo chill: the curve may be negative, and its band as well
+        lower = np.clip(mean - z * sd, min(0.0, float(mean.min())), None)
+        upper = np.clip(mean + z * sd, None, max(1.0, float(mean.max())))
         return FittedResponse(x, mean, lower, upper, learned.identified)
 
     def forcing_response(self, temperature: Array) -> Array:
@@ -385,8 +392,15 @@ def new_core(config: HybridConfig, places: Places) -> Hybrid | Published:
 def first_missing(seasons: Seasons) -> Array:
     """(N,) first day without temperature, S where there is none."""
     values = seasons.daily[..., :2] if seasons.hours is None else seasons.hours
-    bad = ~np.isfinite(values).all(axis=2)
+    bad = ~np.asarray(np.isfinite(values).all(axis=2))
     return np.where(bad.any(1), bad.argmax(1), seasons.length)
+
+
+def without_gaps(f: Features) -> Features:
+    """Days without temperature add neither chill nor forcing: what they would have added must not matter to the caller."""
+    share = f.share.nan_to_num(0.0)
+    hours = None if f.hours is None else f.hours.nan_to_num(-40.0)
+    return replace(f, share=share, summed=share.cumsum(1), hours=hours, until_event=f.until_event.nan_to_num(0.0))
 
 
 def usable_rows(seasons: Seasons) -> Array:
@@ -412,9 +426,9 @@ def _start(
     start = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
     if old is not None:
         take_over = {
-            k: v for k, v in old.parameters_.items() if k not in ("heat",) and not k.endswith(("_site", "_group"))
+            k: v for k, v in old.parameters_.items() if k not in core.scalars and not k.endswith(("_site", "_group"))
         }
-        members = len(start["heat"])
+        members = sum(fit.members for fit in fits)
         start |= {k: v[torch.arange(members) % len(v)] for k, v in take_over.items()}
     return start
 

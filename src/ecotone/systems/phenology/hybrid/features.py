@@ -29,7 +29,7 @@ def day_shares(hours: Array) -> Array:
     Hours beyond the outer knots count as these.
     """
     flat = np.asarray(hours, dtype=np.float64).reshape(-1, hours.shape[-1])
-    bad = np.isnan(flat).any(axis=1)
+    bad = np.asarray(np.isnan(flat).any(axis=1))
     x = np.clip(np.where(bad[:, None], 0.0, flat), KNOTS[0], KNOTS[-1])
     k = np.clip(np.searchsorted(KNOTS, x, side="right") - 1, 0, len(KNOTS) - 2)
     part = (x - KNOTS[k]) / (KNOTS[k + 1] - KNOTS[k])
@@ -129,7 +129,7 @@ class Features:
 def complete(seasons: Seasons) -> Array:
     """(N,) whether every day has a minimum and a maximum."""
     values = seasons.daily[..., :2] if seasons.hours is None else seasons.hours
-    return np.isfinite(values).reshape(len(seasons), -1).all(axis=1)
+    return np.asarray(np.isfinite(values).reshape(len(seasons), -1).all(axis=1))
 
 
 def features(seasons: Seasons, places: Places, *, whole_days: bool = False, days: int | None = None) -> Features:

@@ -75,9 +75,11 @@ class Learned:
     def checks(self, model: HybridPhenology) -> list[Check]:
         """The account as evidence."""
         low, high = model.usual_
-        need = self.parameters["chill_requirement"]
+        need = self.parameters["chill_requirement"].to_numpy(dtype=float)
+        sd = self.parameters["chill_requirement_sd"].to_numpy(dtype=float)
+        site = self.parameters["site_id"].astype(str).to_numpy()
         a, b, r = self.correlated
-        chill = self.parameters["chill_requirement_sd"] / need.clip(lower=1)
+        chill = sd / np.clip(need, 1, None)
         return [
             Check(
                 title="Is the chill response identified?",
@@ -131,8 +133,8 @@ class Learned:
                 bound=0.5,
                 verdict="pass" if float(chill.max()) <= 0.5 else "fail",
                 details=tuple(
-                    (str(row.site_id), f"{row.chill_requirement:.0f} +- {row.chill_requirement_sd:.0f} chill days")
-                    for row in self.parameters.head(12).itertuples()
+                    (str(name), f"{n:.0f} +- {s:.0f} chill days")
+                    for name, n, s in zip(site[:12], need[:12], sd[:12], strict=True)
                 ),
             ),
             Check(
@@ -240,7 +242,7 @@ def _requirements(model: HybridPhenology, f: Features, seasons: Seasons, found: 
         return core.base(q, one.group, one.site) if isinstance(core, Hybrid) else core.scalar(q, "base", one)
 
     parts = {
-        "chill_requirement": lambda q: core.chill_requirement(q, one),
+        "chill_requirement": lambda q: core.chill_requirement(q, one) / model.top(q),
         "forcing_requirement": lambda q: core.forcing_requirement(q, one),
         "base": base,
     }

@@ -60,6 +60,11 @@ class Course(NamedTuple):
 class Core(Protocol):
     """What trains and answers: ours below, the published form in `paper.py`."""
 
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """Parameters that are learned anew where the chill response is taken over."""
+        ...
+
     def initial(self, members: int, generator: torch.Generator, f: Features) -> Parameters:
         """Parameters before training."""
         ...
@@ -94,6 +99,8 @@ class Hybrid:
         self.config, self.places = config, places
         self.knots = torch.as_tensor(KNOTS, dtype=torch.float32)
         self.group_of = torch.as_tensor(places.group_of, dtype=torch.long)
+
+    scalars = ("heat", "heat_group", "heat_site", "chill_group", "chill_site", "drift_site")
 
     # -------------------------------------------------------------------------------------------- parameters
     def initial(self, members: int, generator: torch.Generator, f: Features) -> Parameters:
@@ -193,9 +200,8 @@ class Hybrid:
     def _forcing(self, p: Parameters, f: Features, upto: bool = False) -> Tensor:
         """(M, N, S) forcing of each day, degC d, as if released; zero after the event where asked for."""
         shares = f.until_event if upto else f.share
-        # unknown sites share a position, but not their group
-        by_site = f.site * (len(self.places.groups) + 1) + f.group
-        kind = {"site": by_site, "group": f.group, "global": torch.zeros_like(f.site)}[self.config.base]
+        pairs = f.site * (len(self.places.groups) + 1) + f.group  # sites that are not known may be of several groups
+        kind = {"site": pairs, "group": f.group, "global": torch.zeros_like(f.site)}[self.config.base]
         parts, rows = [], []
         for label in torch.unique(kind):
             row = torch.nonzero(kind == label)[:, 0]

@@ -29,6 +29,8 @@ DECAY = 1e-4
 class Published:
     """The model of the paper for many members at once."""
 
+    scalars = tuple(SCALARS)  # also the slopes, which belong to sites here
+
     def __init__(self, config: HybridConfig, places: Places) -> None:
         self.config, self.places = config, places
 

@@ -145,4 +145,5 @@ def curvature(z: Tensor, f: Features, outliers: float) -> Tensor:
 def take(f: Features, rows: Tensor) -> Features:
     """Some seasons."""
     parts: dict[str, Any] = {field.name: getattr(f, field.name) for field in fields_of(f)}
-    return Features(**{k: None if v is None else v[rows] for k, v in parts.items()})
+    some: dict[str, Any] = {k: None if v is None else v[rows] for k, v in parts.items()}
+    return Features(**some)
