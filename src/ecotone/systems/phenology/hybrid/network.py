@@ -81,9 +81,8 @@ def resembling(p: Parameters, shape: Shape, start: str, steps: int = 400) -> Par
         target = torch.sigmoid((8 - x) / 3)
     else:
         constant = np.repeat(KNOTS[:, None], 24, axis=1)
-        goal = np.asarray(smooth_utah(constant))
-        goal = np.clip(goal / goal.max(), -1 if start == "negating" else 0, None)
-        target = torch.as_tensor(goal, dtype=torch.float32)
+        goal = np.clip(np.asarray(smooth_utah(constant)), -1 if start == "negating" else 0, None)
+        target = torch.as_tensor(goal / goal.max(), dtype=torch.float32)
     weights = {k: p[k].clone().requires_grad_() for k in NAMES}
     optimiser = torch.optim.Adam(weights.values(), lr=0.05)
     for _ in range(steps):
