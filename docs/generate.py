@@ -27,6 +27,8 @@ from ecotone.files.atomic import write_text
 from ecotone.registry import SYSTEMS
 
 sys.path.insert(0, str(Path(__file__).parent))
+import bloom_results
+
 import results
 from results import table
 
@@ -326,6 +328,11 @@ def systems_block() -> str:
 BLOCKS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("README.md", "systems", systems_block),
     ("README.md", "nceas", lambda: results.nceas_block(regions=False)),
+    ("docs/explanation/measuring-bloom.md", "cherry", bloom_results.cherry_block),
+    ("docs/explanation/measuring-bloom.md", "cherry-monthly", lambda: bloom_results.cherry_block("cherry_monthly")),
+    ("docs/explanation/measuring-bloom.md", "recovery", bloom_results.recovery_block),
+    ("docs/explanation/measuring-bloom.md", "trees", bloom_results.trees_block),
+    ("docs/explanation/measuring-bloom.md", "bloom-speed", bloom_results.bloom_speed_block),
     ("docs/index.md", "systems", systems_block),
     ("docs/explanation/measuring.md", "nceas", lambda: results.nceas_block(regions=True)),
     ("docs/explanation/measuring.md", "archipelago", results.archipelago_block),

@@ -1,7 +1,8 @@
 """Draws the pictures of the documentation from a real run of the simulated archipelago.
 
 ``python docs/pictures.py [RUN]`` repeats `ecotone demo` (seed 0) in a temporary folder, or takes a finished demo, and writes
-docs/images/*.png. The screenshot of the report needs a Chromium on the PATH and is left as it is without one.
+docs/images/*.png; without RUN also those of `bloom_pictures`. The screenshot of the report needs a Chromium on the PATH and is
+left as it is without one.
 """
 # ruff: noqa: T201
 
@@ -149,11 +150,11 @@ def ranks(values: Array) -> Array:
     return filled
 
 
-def screenshot(run: Path) -> None:
+def screenshot(run: Path, name: str = "report.png", size: tuple[int, int] = (1120, 1000)) -> None:
     """The top of the report as a browser shows it."""
     browser = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if b), None)
     if browser is None:
-        print("docs/images/report.png: left as it is, no Chromium found")
+        print(f"docs/images/{name}: left as it is, no Chromium found")
         return
     with tempfile.TemporaryDirectory() as place:
         shot = Path(place) / "report.png"
@@ -163,14 +164,14 @@ def screenshot(run: Path) -> None:
             "--no-sandbox",
             "--disable-gpu",
             "--hide-scrollbars",
-            "--window-size=1120,1000",
+            f"--window-size={size[0]},{size[1]}",
         ]
         subprocess.run(
             [*command, f"--screenshot={shot}", (run / "report.html").resolve().as_uri()],
             check=True, capture_output=True, timeout=120,
         )  # fmt: skip
         with Image.open(shot) as image:
-            save_png(image, "report.png")
+            save_png(image, name)
 
 
 def main(arguments: list[str]) -> int:
@@ -183,6 +184,10 @@ def main(arguments: list[str]) -> int:
         with style.house_style():
             pictures(run, run.with_name(f"{run.name}-world"))
         screenshot(run)
+    if not arguments:
+        import bloom_pictures
+
+        return bloom_pictures.main([])
     return 0
 
 

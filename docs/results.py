@@ -26,7 +26,7 @@ def result_rows(name: str, *numbers: str) -> list[dict[str, Any]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows: list[dict[str, Any]] = list(csv.DictReader(file))
     for row in rows:
-        row |= {key: float(row[key] or "nan") for key in numbers}
+        row |= {key: float(row.get(key) or "nan") for key in numbers}
     return rows
 
 

@@ -124,6 +124,56 @@ def test_accuracy_table_from_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "6 species of 2 regions" in text and "Commit c1, data d1" in text
 
 
+def _bloom(module: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.setattr(module.results, "RESULTS", folder)
+    return module.bloom_results
+
+
+def test_bloom_tables_say_when_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = _bloom(_generator(), tmp_path, monkeypatch)
+    for block in (tables.cherry_block, tables.recovery_block, tables.trees_block, tables.bloom_speed_block):
+        assert block().startswith("Not measured yet for this version") and block().endswith("\n")
+    assert "--data monthly" in tables.cherry_block("cherry_monthly")
+
+
+def test_cherry_table_weighs_sites_by_seasons_and_shows_leads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = _bloom(_generator(), tmp_path, monkeypatch)
+    lines = ["model,split,country,site,quality,seed,n,mae,coverage90,seconds,commit,hardware"]
+    for model, shift in (("hybrid", 0.0), ("thermal_time", 1.0)):
+        for seed in (0, 1):
+            lines += [
+                f"{model},forward,Japan,a,observed,{seed},10,{2 + shift},0.9,1,c1,h",
+                f"{model},forward,Switzerland,b,observed,{seed},30,{4 + shift},0.8,2,c1,h",
+                f"{model},forward,Switzerland,empty,observed,{seed},0,,,0,c1,h",
+            ]
+    (tmp_path / "cherry.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    leads = "model,against,split,quality,best,lead,lead_low,lead_high,lead_share,commit,hardware\n"
+    leads += "hybrid,thermal_time,forward,observed,True,1.0,0.4,1.6,0.22,c1,h\n"
+    (tmp_path / "cherry_leads.csv").write_text(leads, encoding="utf-8")
+    text = tables.cherry_block()
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert rows[0] == "| model | Japan | Switzerland | together | coverage | seconds |"
+    assert rows[2] == "| `hybrid` | 2.00 | 4.00 | 3.50 | 0.82 | 3.0 |"  # 0.825, and 3 seconds per seed
+    assert rows[3].startswith("| `thermal_time` | 3.00 | 5.00 | 4.50 |")
+    assert rows[-1] == "| `hybrid` | `thermal_time` (best biophysical) | observed | +1.00 [+0.40, +1.60] | +22.0 % |"
+    assert "**Forward in time**" in text and "2 seeds (observed: 3 sites)" in text and "h. Commit c1." in text
+
+
+def test_recovery_and_speed_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = _bloom(_generator(), tmp_path, monkeypatch)
+    lines = ["winters,seasons,coverage,width,correlation,limited,identified,seconds,commit,hardware"]
+    lines += [f"{w},200,{c},0.3,0.9,{c},{w == 'mild'},2,c1,h" for w in ("mild", "cold") for c in (0.8, 0.9)]
+    (tmp_path / "recovery.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = [line for line in tables.recovery_block().splitlines() if line.startswith("|")]
+    assert rows[2].startswith("| mild | 2 | 85% | 0.85 [0.80, 0.90] |") and rows[2].endswith("| 100% | 2.0 |")
+    assert rows[3].endswith("| 0% | 2.0 |")
+    lines = ["race,side,data,seconds,ratio,rmse,commit,hardware", "thermal time,peer,aspen,8,,20,c1,h"]
+    lines += [f"thermal time,ecotone,aspen,{s},{8 / s},19,c1,h" for s in (0.1, 0.2, 0.4)]
+    (tmp_path / "phenology_speed.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows = [line for line in tables.bloom_speed_block().splitlines() if line.startswith("|")]
+    assert rows[3] == "| thermal time | ecotone | aspen | 0.2 | 40 | 19.00 |  |"
+
+
 # ------------------------------------------------------------------------------------------------ links, pictures
 def _anchors(page: Path) -> set[str]:
     headings = re.findall(

@@ -1,6 +1,8 @@
-"""The commands and code of README.md and of the Python how-to are run as they stand, on a small simulated world.
+"""The commands and code of README.md, of the Python how-to and of the tutorial on bloom are run as they stand, on small
+simulated worlds.
 
-Only the effort of learning is cut: options are added to `fit`, and `members=3` becomes one member and few steps.
+Only the effort of learning is cut: options are added to `fit`, and `members=3` becomes one member and few steps; the tutorial
+speaks of years up to 2011, its small world ends ten years earlier.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from ecotone.cli.main import main
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK = ["--members", "1", "--epochs", "2", "--min-steps", "5", "--width", "16"]
+QUICK_BLOOM = ["--members", "1", "--steps", "40", "--start", "random"]
 QUICK_PYTHON = "members=1, epochs=2, min_steps=5, width=16"
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -125,6 +128,45 @@ def _run(code: str, names: dict[str, object] | None = None) -> dict:
         warnings.simplefilter("ignore")
         exec(compile(code, "documentation", "exec"), names)
     return names
+
+
+# ------------------------------------------------------------------------------------------------ bloom dates
+def _run_lines(lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for line in lines:
+        words = _as_a_shell_would(line)
+        assert words[0] == "ecotone"
+        assert main([*words[1:], *(QUICK_BLOOM if words[1] == "fit" else [])]) == 0, (
+            f"{line}: {capsys.readouterr().err}"
+        )
+
+
+def test_tutorial_on_bloom_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ecotone.data.simulated.trees import trees
+
+    monkeypatch.chdir(tmp_path)
+    trees(0, sites=3, years=10).write(tmp_path / "demo/phenology-world")  # what `ecotone demo phenology --tiny` writes
+    text = (ROOT / "docs/tutorial/will-my-cherry-bloom-earlier.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"<!-- run -->\n```bash\n(.*?)```", text, re.DOTALL)
+    demo, *lines = [line for block in blocks for line in block.splitlines() if line.strip()]
+    assert demo == "ecotone demo phenology" and len(lines) >= 8
+    assert all(f"ecotone {v}" in "".join(lines) for v in ("fit phenology", "predict", "evaluate"))
+    _run_lines([re.sub(r"\b20(0[1-9]|1[01])\b", lambda m: str(int(m[0]) - 10), line) for line in lines], capsys)
+    coming = pd.read_csv("cherry-2001.csv")
+    assert (
+        set(coming["kind"]) == {"forecast"} and coming["by_04-15"].between(0, 1).all() and coming["date"].notna().all()
+    )
+    warmer = pd.read_csv("warmer.csv")
+    assert sorted(set(warmer["warm"])) == list(range(7))
+    early, late = pd.read_csv("as-of-january.csv"), pd.read_csv("as-of-march.csv")
+    assert (late["q95"] - late["q05"]).mean() < (early["q95"] - early["q05"]).mean()  # the interval closes in
+    page = Path("runs/cherry/report.html").read_text(encoding="utf-8")
+    assert page.index('id="coming"') < page.index('id="summary"') < page.index('id="responses"')
+    fit, *others = [line for line in _marked("bloom").splitlines() if line.strip()]  # the fit is that of the tutorial
+    assert fit == next(line for line in lines if " fit " in line).replace("demo/phenology-world/", "")
+    _run_lines(others, capsys)
+    assert len(pd.read_csv("coming-bloom.csv")) == 3 * 4  # sites by warmings
 
 
 def test_first_commands_are_the_two_targets() -> None:

@@ -250,3 +250,17 @@ def test_unlike_the_sample_is_red_on_every_map():
         colours, norm = scale([overlay.weights[0]], overlay)
         red, _, blue, _ = colours(norm(overlay.weights[0]))[0, 0]
         assert red > blue
+
+
+def test_days_of_the_year_are_dates_and_observations_dots():
+    x = np.arange(1990.0, 2000)
+    shown = curve(
+        x=x, y=100 + np.arange(10.0), y_unit="day of the year", references={"observed": 101 + np.arange(10.0)}
+    )
+    ax = draw(shown).axes[0]
+    assert [t.get_text() for t in ax.get_yticklabels()] and all("Apr" in t.get_text() for t in ax.get_yticklabels())
+    assert "day of the year" not in ax.get_ylabel() and ax.get_ylim()[0] > 90  # dates have no zero
+    dots = next(line for line in ax.lines if line.get_label() == "observed")
+    assert dots.get_linestyle() == "None" and dots.get_marker() == "o"
+    season = curve(x=np.arange(-91.0, 150, 12), y=np.linspace(0, 1, 21), x_unit="day of the year")
+    assert [t.get_text() for t in draw(season).axes[0].get_xticklabels()][:4] == ["1 Oct", "1 Nov", "1 Dec", "1 Jan"]

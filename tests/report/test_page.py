@@ -263,6 +263,8 @@ def test_evidence_of_each_kind_finds_its_section():
     bars = {"names": ("a",), "values": np.array([1.0])}
     places = [
         (Curve(title="Species compared: response to bio1", x=x, y=x, x_label="bio1", y_label="y"), "responses"),
+        (Check(title="Coming bloom", claim="c", measured=1.0), "coming"),
+        (Check(title="Correlated parameters", claim="c", measured=1.0), "checks"),
         (Contributions(title="Covariates that act together, mean over species", **bars), "interactions"),
         (
             Overlay(title="fern: acting together, bio1 and bio12", weights=np.ones((1, 2, 2)), names=("s",)),
@@ -280,3 +282,24 @@ def test_evidence_of_each_kind_finds_its_section():
     ]
     assert {e.title: topic_of(e) for e, _ in places} == {e.title: topic for e, topic in places}
     assert {topic for _, topic in places} <= set(TOPICS)
+
+
+def test_few_targets_of_a_section_stand_side_by_side(tmp_path: Path) -> None:
+    from ecotone.report.blocks import Budget
+    from ecotone.report.page import _by_topic, _groups
+
+    def curves(n: int) -> list[Curve]:
+        line = {"x": np.arange(3.0), "y": np.arange(3.0), "x_label": "x", "y_label": "y"}
+        return [Curve(title=f"s{k}: coming bloom, 2011", target=f"s{k}", **line) for k in range(n)]
+
+    for n, seen in ((3, 3), (7, 0)):
+        some = curves(n)
+        groups = _groups(some, [""] * n, [e.target for e in some], Budget(figures=0))
+        (topic,) = _by_topic([], groups)
+        assert len(topic["blocks"]) == seen and len(topic["own"]) == n - seen
+    assert [
+        b.title for b in _by_topic([], _groups(curves(2), ["", ""], ["s0", "s1"], Budget(figures=0)))[0]["blocks"]
+    ] == [
+        "s0: coming bloom, 2011",
+        "s1: coming bloom, 2011",
+    ]

@@ -15,7 +15,7 @@ from ecotone.contract import Check, Contributions, Curve, Evidence, Gallery, Ove
 from ecotone.files.evidence import csv_text
 from ecotone.report.figures import VERDICTS, measured_text
 from ecotone.report.overlays import MAX_WRITTEN
-from ecotone.report.style import number, pretty_unit
+from ecotone.report.style import number, pretty_text, pretty_unit
 from ecotone.report.svg import evidence_svg
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ MAX_NESTED = 12
 
 TOPICS: dict[str, str] = {
     "maps": "Maps",
+    "coming": "Coming bloom",
+    "seen": "Predicted and observed",
+    "warmer": "Warmer years",
     "responses": "Response curves",
     "importance": "What matters",
     "interactions": "Acting together",
@@ -40,8 +43,11 @@ TOPICS: dict[str, str] = {
 
 WIDE_TOPICS = frozenset({"maps", "interactions", "importance", "species", "examples", "extrapolation", "effort"})
 
-TOGETHER = frozenset({"responses", "thresholds"})
+TOGETHER = frozenset({"coming", "seen", "warmer", "responses", "thresholds"})
 """Sections that hold what belongs to single targets too, so that it is found without looking through all targets."""
+
+SIDE_BY_SIDE = {"coming": 6, "seen": 6, "warmer": 6}
+"""Sections in which targets stand side by side, up to so many."""
 
 SEEN = {"maps": 4}
 """Pieces of a section that are seen without unfolding; all of them where none are named."""
@@ -51,6 +57,9 @@ _BY_KIND: dict[type[Evidence], str] = {
     Check: "checks",
 }  # fmt: skip
 _BY_TITLE = {
+    "coming": re.compile(r"\b(coming|next) bloom\b", re.IGNORECASE),
+    "seen": re.compile(r": predicted and observed"),
+    "warmer": re.compile(r": bloom in a warmer climate"),
     "extrapolation": re.compile(
         r"extrapolat|novel|\bmess\b|applicab|(training|sampled) (range|conditions)|clamp", re.IGNORECASE
     ),
@@ -152,7 +161,7 @@ def build_block(evidence: Evidence, budget: Budget, *, file: str = "", depth: in
     return Block(
         kind=evidence.kind,
         title=short_title(evidence.title, within),
-        note=evidence.note,
+        note=pretty_text(evidence.note),
         target=evidence.target,
         exact=evidence.exact,
         topic=topic_of(evidence),
@@ -219,7 +228,7 @@ def check_facts(check: Check) -> dict[str, Any]:
         "verdict": "info" if plain else check.verdict,
         "word": "info" if plain else VERDICTS[check.verdict],
         "measured": f"{number(check.measured)} {unit}".rstrip() if plain else measured_text(check),
-        "details": check.details,
+        "details": tuple((pretty_text(label), pretty_text(value)) for label, value in check.details),
     }
 
 

@@ -25,6 +25,7 @@ from ecotone.report.style import INK, MUTED, NODATA_HATCH, SERIES, number, with_
 MAX_BARS = 25
 MAX_RUG = 150
 MAX_PATCHES = 24
+OBSERVED = "observed"  # a reference of this name is dots: what was seen, not a line through it
 _EQUALS = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1)), (0, (8, 2, 1, 2, 1, 2)))
 _MARKS = ("o", "s", "^", "D", "v", "P")
 
@@ -82,7 +83,14 @@ def _draw_curve(figure: Figure, curve: Curve) -> None:
         _continuous(ax, curve, y, lower, upper)
     ax.set_xlabel(with_unit(curve.x_label, curve.x_unit))
     ax.set_ylabel(with_unit(curve.y_label, curve.y_unit))
-    value_limits(ax, [y, lower, upper, *curve.references.values()], ratio=curve.y_unit in ("", "1"))
+    value_limits(
+        ax,
+        [y, lower, upper, *curve.references.values()],
+        ratio=curve.y_unit in ("", "1"),
+        dates=curve.y_unit == style.DAY_OF_YEAR,
+    )
+    if curve.y_unit == style.DAY_OF_YEAR:
+        style.date_axis(ax.yaxis, *ax.get_ylim())
     style.quiet_grid(ax)
     if curve.references:
         place = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.3}
@@ -119,6 +127,9 @@ def _continuous(ax: Axes, curve: Curve, y: np.ndarray, lower: np.ndarray | None,
     for i, (name, reference) in enumerate(curve.references.items(), start=1):
         colour = SERIES[i % len(SERIES)]
         dashes = _EQUALS[i % len(_EQUALS)] if curve.name else (0, (4, 2))
+        if name == OBSERVED:
+            ax.plot(x, np.asarray(reference, float), "o", color=colour, markersize=4.2, label=name, zorder=3)
+            continue
         ax.plot(x, np.asarray(reference, float), color=colour, linewidth=1.6 if curve.name else 1.2, linestyle=dashes,
                 label=_short(name))  # fmt: skip
     if lower is not None and upper is not None:
@@ -130,8 +141,15 @@ def _continuous(ax: Axes, curve: Curve, y: np.ndarray, lower: np.ndarray | None,
         color=SERIES[0],
         label=_short(curve.name or curve.y_label) if curve.references else None,
     )
-    ax.margins(x=0.0)
-    ax.xaxis.set_major_locator(MaxNLocator(5))
+    if OBSERVED in curve.references:
+        ax.margins(x=0.03)  # dots at the ends stay whole
+    else:
+        ax.margins(x=0.0)
+    if curve.x_unit == style.DAY_OF_YEAR:
+        style.date_axis(ax.xaxis, float(np.nanmin(x)), float(np.nanmax(x)))
+    else:
+        whole = bool(np.all(x == np.round(x)))
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]) if whole else MaxNLocator(5))
 
 
 def _categorical(ax: Axes, curve: Curve, y: np.ndarray, lower: np.ndarray | None, upper: np.ndarray | None) -> None:
@@ -170,8 +188,8 @@ def _name_categories(ax: Axes, curve: Curve) -> None:
     ax.set_xticks(place, labels, rotation=45 if tilted else 0, ha="right" if tilted else "center")
 
 
-def value_limits(ax: Axes, parts: list[Any], *, ratio: bool) -> None:
-    """Limits of the value axis that suit all parts; a ratio that uses its range gets 0 to 1."""
+def value_limits(ax: Axes, parts: list[Any], *, ratio: bool, dates: bool = False) -> None:
+    """Limits of the value axis that suit all parts; a ratio that uses its range gets 0 to 1, dates have no zero."""
     values = np.concatenate([np.asarray(p, float).ravel() for p in parts if p is not None])
     values = values[np.isfinite(values)]
     if not values.size:
@@ -180,7 +198,7 @@ def value_limits(ax: Axes, parts: list[Any], *, ratio: bool) -> None:
     if ratio and low >= 0 and high <= 1 and high > 0.25:
         ax.set_ylim(0, 1.02)
         ax.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "0.25", "0.5", "0.75", "1"])
-    elif low >= 0 and low < 0.5 * high:
+    elif low >= 0 and low < 0.5 * high and not dates:
         ax.set_ylim(0, high * 1.06)
 
 
@@ -190,7 +208,7 @@ def _draw_contributions(figure: Figure, terms: Contributions) -> None:
     names, values = list(terms.names), np.asarray(terms.values, float)
     order = np.argsort(-np.abs(values), kind="stable")
     shown, rest = order[:MAX_BARS], order[MAX_BARS:]
-    labels = [_two_lines(str(names[i])) for i in shown]
+    labels = [_two_lines(style.pretty_text(str(names[i]))) for i in shown]
     bars = values[shown]
     lower = None if terms.lower is None else np.asarray(terms.lower, float)[shown]
     upper = None if terms.upper is None else np.asarray(terms.upper, float)[shown]

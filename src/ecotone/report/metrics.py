@@ -9,6 +9,9 @@ from ecotone.contract import Score
 BESIDE = "_random"
 """Ending of a score from random folds, which stands beside that from spatial blocks and flatters the model."""
 
+IN_DAYS = frozenset({"mae", "rmse", "bias", "mae_site_mean", "mae_thermal_time", "mae_utah"})
+"""Scores without a scale that ends at 1."""
+
 _KNOWN: dict[str, tuple[str, str]] = {
     "auc": ("AUC", "Chance that a presence ranks above a place without one. 0.5 is guessing."),
     "auc_target_group": (

@@ -28,16 +28,27 @@ from ecotone.files.evidence import load_evidence, slug
 from ecotone.files.model_folder import CARD, CONFIG, MAX_CARD, model_id
 from ecotone.files.run import RunFolder
 from ecotone.registry import SYSTEMS
-from ecotone.report.blocks import SEEN, TOGETHER, TOPICS, WIDE_TOPICS, Block, Budget, build_block, rows_table
+from ecotone.report.blocks import (
+    SEEN,
+    SIDE_BY_SIDE,
+    TOGETHER,
+    TOPICS,
+    WIDE_TOPICS,
+    Block,
+    Budget,
+    build_block,
+    rows_table,
+)
 from ecotone.report.maps import recorded_maps
 from ecotone.report.markdown import to_html
-from ecotone.report.metrics import BESIDE, label, marks, meaning, scale_start
+from ecotone.report.metrics import BESIDE, IN_DAYS, label, marks, meaning, scale_start
 from ecotone.report.same_maps import without_repeats
 from ecotone.report.style import number
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 MAX_TARGETS = 200
 _MAX_METRICS = 32 << 20
+BEFORE_SCORES = ("coming",)  # what is asked for first stands first
 
 
 def write_report(run: str | Path, *, out: str | Path | None = None, max_figures: int = 90) -> Path:
@@ -82,6 +93,7 @@ def page_context(run: RunFolder, budget: Budget, *, links: bool = True) -> dict[
     groups = _groups(evidence, files, targets[:MAX_TARGETS], budget) if many else []
     name = run.path.resolve().name
     blocks = [*shared, *(block for group in groups for block in group["blocks"])]
+    topics = _by_topic(shared, groups)
     return {
         "policy": POLICY,
         "name": name,
@@ -91,10 +103,11 @@ def page_context(run: RunFolder, budget: Budget, *, links: bool = True) -> dict[
         "scores": _score_tiles(run, record),
         "score_rows": _score_rows(run, budget),
         "split": _split(run),
-        "trust": _trust([block for block in blocks if block.check and block.topic != "species"]),
+        "trust": _trust([block for block in blocks if block.check and block.topic not in ("species", "coming")]),
         "target": targets[0] if len(targets) == 1 else "",
         "targets": targets,
-        "topics": _by_topic(shared, groups),
+        "first": [t for t in topics if t["key"] in BEFORE_SCORES],
+        "topics": [t for t in topics if t["key"] not in BEFORE_SCORES],
         "groups": [group for group in groups if group["topics"]],
         "groups_left_out": max(len(targets) - MAX_TARGETS, 0) if many else 0,
         "training": [build_block(curve, budget) for curve in training_curves(run.metrics_path)],
@@ -193,6 +206,11 @@ def _by_topic(blocks: Sequence[Block], groups: Sequence[dict[str, Any]] = ()) ->
         some = [b for b in blocks if b.topic == key]
         own = [(g["name"], [b for b in g["blocks"] if b.topic == key]) for g in groups if key in TOGETHER]
         own = [(name, mine) for name, mine in own if mine]
+        if own and len(own) <= SIDE_BY_SIDE.get(key, 0):
+            some += [
+                replace(b, title=f"{name}: {b.title[:1].lower()}{b.title[1:]}") for name, mine in own for b in mine
+            ]
+            own = []
         if some or own:
             seen = SEEN.get(key, len(some))
             found.append({"key": key, "title": title, "blocks": some[:seen], "more": some[seen:], "own": own,
@@ -232,7 +250,7 @@ def _tile(name: str, score: Score, beside: Score | None) -> dict[str, Any]:
     }  # fmt: skip
     if math.isfinite(score.low) and math.isfinite(score.high):
         tile["interval"] = f"{number(score.low)} to {number(score.high)}"
-        start = scale_start(score)
+        start = None if name in IN_DAYS else scale_start(score)
         if start is not None:
             tile |= {"bar": marks(score, start), "start": number(start)}
     return tile

@@ -7,10 +7,13 @@ so that one drawing serves light, dark and print.
 from __future__ import annotations
 
 import math
+import re
+from datetime import date, timedelta
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 
 INK, MUTED, LINE, PANEL, NODATA, NODATA_HATCH = "#1c2a33", "#5a6a75", "#d3dade", "#fefefe", "#e9edef", "#cdd5d9"
 SERIES = ("#0a6c86", "#c8641b", "#7a4fa3", "#2f855b", "#b23a5e", "#77630e")
@@ -87,7 +90,11 @@ _RC: dict[Any, Any] = {
     "text.parse_math": False,
 }
 
+DAY_OF_YEAR = "day of the year"
+"""A unit: axes in it are labelled with dates; 1 is 1 January, 0 and less lie in the year before."""
+
 _UNITS = {"degC": "°C", "degc": "°C", "1": "", "deg": "°", "micrometres": "µm", "percent": "%"}
+_IN_TEXT = re.compile(r"\bdegC\b")
 
 
 def house_style() -> Any:
@@ -96,14 +103,25 @@ def house_style() -> Any:
 
 
 def with_unit(label: str, unit: str) -> str:
-    """``("bio1", "degC") -> "bio1 (°C)"``; a ratio has no unit to show."""
-    shown = pretty_unit(unit)
+    """``("bio1", "degC") -> "bio1 (°C)"``; a ratio has no unit to show, and dates show what they are."""
+    shown = "" if unit == DAY_OF_YEAR and label else pretty_unit(unit)
     return f"{label} ({shown})" if label and shown else label or shown
 
 
 def pretty_unit(unit: str) -> str:
     """The unit as people write it."""
     return _UNITS.get(unit, unit)
+
+
+def pretty_text(text: str) -> str:
+    """Units and tolerances within a sentence as people write them."""
+    return _IN_TEXT.sub("°C", text).replace("+- ", "± ")
+
+
+def date_of(day: float, *, month: bool = True) -> str:
+    """A day of a year without a leap day as ``11 Apr``."""
+    when = date(2001, 1, 1) + timedelta(days=round(day) - 1)
+    return f"{when.day} {when:%b}" if month else str(when.day)
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -115,6 +133,21 @@ def number(value: float, digits: int = 3) -> str:
     whole = abs(value) >= 1000 or value == int(value)
     text = f"{value:,.0f}" if whole and abs(value) < 1e7 else f"{value:.{digits}g}"
     return text.replace("-", "\u2212")
+
+
+def date_axis(axis: Axis, low: float, high: float) -> None:
+    """Ticks at the beginnings of months, or between them where the range is short, written as dates."""
+    days = (1, 11, 21) if high - low <= 75 else (1, 16) if high - low <= 120 else (1,)
+    start = date(2001, 1, 1)
+    found = []
+    for offset in range(-13, 25):
+        year, month = divmod(offset, 12)
+        found += [(date(2001 + year, month + 1, d) - start).days + 1 for d in days]
+    ticks = [t for t in found if low <= t <= high]
+    if len(ticks) < 3:
+        step = max(1, round((high - low) / 4))
+        ticks = list(range(math.ceil(low), math.floor(high) + 1, step))
+    axis.set_ticks(ticks, [date_of(t) for t in ticks])
 
 
 def quiet_grid(ax: Axes, axis: str = "y") -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ecotone.abilities import Forecasts
 from ecotone.cli.main import main
-from ecotone.contract import Contributions, Curve
+from ecotone.contract import Check, Contributions, Curve
 from ecotone.errors import InputError, UsageError
 from ecotone.systems.phenology.options import Ask, Inputs, Query, read_columns, read_years
 
@@ -165,6 +165,22 @@ def test_evidence_of_a_site(fitted: Any) -> None:
     with pytest.raises(UsageError) as caught:
         fitted.explain(target="site-02", season=1950)
     assert caught.value.code == "US104"
+
+
+def test_the_coming_season_stands_beside_past_years(fitted: Any) -> None:
+    items = fitted.explain(target="site-01")
+    assert isinstance(items[0], Check) and items[0].title == "Coming bloom" and items[0].details[0][0] == "site-01"
+    curve = next(i for i in items if i.title.startswith("site-01: coming bloom"))
+    assert isinstance(curve, Curve) and curve.x_unit == "day of the year"
+    assert (np.diff(curve.y) >= 0).all() and curve.y[0] < 0.1 and curve.y[-1] > 0.9
+    year = int(curve.title[-4:])
+    asked = fitted.predict({"years": str(year), "sites": "site-01"}).to_frame().iloc[0]
+    assert asked["kind"] == "forecast"  # what `predict` says of the same season
+    assert np.interp(0.5, curve.y, curve.x) == pytest.approx(asked["q50"], abs=1.01)
+    (past,) = curve.references.values()
+    trained = fitted.trained.take((fitted.trained.site_id == "site-01") & fitted.trained.observed)
+    days = trained.doy(trained.event)
+    assert past == pytest.approx([(days <= day).mean() for day in curve.x])
 
 
 def test_month_terms_add_up_to_the_shift_against_other_years(fitted: Any) -> None:

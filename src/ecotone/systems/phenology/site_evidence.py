@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray
 DONORS = 10  # past years that an average year is made of
+DAY_OF_YEAR = "day of the year"  # axes in this unit are labelled with dates
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -81,8 +82,8 @@ def accumulation_curve(system: PhenologySystem, site: str, season: Seasons) -> l
             exact=True,
             x=x,
             y=chill[:stop],
-            x_label=f"day of the year {year}",
-            x_unit="days",
+            x_label=f"winter and spring of {year}",
+            x_unit=DAY_OF_YEAR,
             y_label="share of the requirement",
             y_unit="1",
             name="chill gathered",
@@ -92,8 +93,9 @@ def accumulation_curve(system: PhenologySystem, site: str, season: Seasons) -> l
                 "bloomed (probability)": bloomed[:stop],
                 "requirement": np.ones(stop),
             },
-            note=f"{said}. Chill counts until it reaches 1, then forcing; day 1 is 1 January. Requirements: "
-            f"{float(gathered.chill_requirement[0]):.1f} chill days, {float(gathered.forcing_requirement[0]):.0f} degC days.",
+            note=f"{said}. Chill counts until it reaches 1, then forcing; drawn to a week after bloom is all but certain. "
+            f"Requirements: {float(gathered.chill_requirement[0]):.1f} chill days, "
+            f"{float(gathered.forcing_requirement[0]):.0f} degC days.",
         )
     ]
 
@@ -200,8 +202,8 @@ def years_curve(system: PhenologySystem, site: str, level: float) -> list[Eviden
             upper=lines["high"],
             band=f"{level:.0%} interval",
             x_label="year",
-            y_label="day of the year",
-            y_unit="days",
+            y_label="bloom",
+            y_unit=DAY_OF_YEAR,
             name="predicted",
             references={"observed": lines["seen"]},
             note=f"{said} Mean absolute error {np.nanmean(off) if np.isfinite(off).any() else np.nan:.1f} days.",

@@ -230,6 +230,7 @@ class PhenologySystem(System):
             UsageError: US101 for a site that is not known.
         """
         from ecotone.systems.phenology import evidence, site_evidence
+        from ecotone.systems.phenology.coming import coming, coming_check, coming_curve
 
         asked = Ask.parse(ask)
         if target is not None and target not in self.sites:
@@ -242,8 +243,11 @@ class PhenologySystem(System):
                 raise UsageError(
                     "US104", "--season", f"no season of {asked.season} is there", "give a year with temperatures"
                 )
-        found = evidence.whole_model(self, asked.level)
-        for site in self.shown_sites() if target is None else [str(target)]:
+        shown = self.shown_sites() if target is None else [str(target)]
+        next_ones = {site: one for site in shown if (one := coming(self, site)) is not None}
+        found = coming_check(list(next_ones.values())) + evidence.whole_model(self, asked.level)
+        for site in shown:
+            found += [coming_curve(next_ones[site])] if site in next_ones else []
             found += site_evidence.of_site(self, site, seasons, asked.level, asked.warm)
         return found
 

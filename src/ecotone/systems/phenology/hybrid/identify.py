@@ -119,7 +119,7 @@ class Learned:
                 ),
             ),
             Check(
-                title="Parameters that go together",
+                title="Correlated parameters",
                 claim=f"correlation of {a} and {b}, the closest pair of main parameters",
                 measured=r,
                 bound=0.95,
