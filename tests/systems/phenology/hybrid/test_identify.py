@@ -107,10 +107,10 @@ def test_requirements_have_one_row_per_site(cold: HybridPhenology) -> None:
 
 
 def test_the_band_is_the_wider_the_less_is_known(cold: HybridPhenology, mild: HybridPhenology) -> None:
-    usual = KNOTS[((KNOTS >= mild.usual_[0]) & (KNOTS <= mild.usual_[1]))]
+    usual = KNOTS[((mild.usual_[0] <= KNOTS) & (mild.usual_[1] >= KNOTS))]
     sure, wide = mild.response(usual, level=0.5), mild.response(usual, level=0.9)
     assert ((wide.upper - wide.lower) >= (sure.upper - sure.lower) - 1e-9).all()
-    open_ = cold.response(KNOTS[((KNOTS >= cold.usual_[0]) & (KNOTS <= cold.usual_[1]))])
+    open_ = cold.response(KNOTS[((cold.usual_[0] <= KNOTS) & (cold.usual_[1] >= KNOTS))])
     assert (open_.upper - open_.lower).mean() > (wide.upper - wide.lower).mean()
 
 

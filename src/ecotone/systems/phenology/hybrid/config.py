@@ -35,8 +35,9 @@ class HybridConfig(Options):
             all 24 hours together, which has no response curve of its own.
         response: Shape of the hourly response; free, unimodal (rises, then falls) or monotone (a warmer hour never adds more).
         start: What the response resembles before training; random (near flat, so that days count), utah (positive part of the
-            Utah model), negating (much the same, but free to go below zero: warm hours may undo chill), falling (the colder the more), or mixed: members
-            start from the first three in turn, and those that end clearly worse than the best are dropped.
+            Utah model), negating (much the same, but free to go below zero: warm hours may undo chill), falling (the colder
+            the more), or mixed: members start from the first three in turn, and those that end clearly worse than the best
+            are dropped.
         scalars: Who has chill and forcing requirements of its own; site, group (variety, species, country) or global.
         base: Who has a base temperature of forcing of its own; site, group or global.
         shrinkage: How strongly sites are drawn to their group, 1 for the recipe, 0 for each by itself.
