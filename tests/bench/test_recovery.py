@@ -18,7 +18,7 @@ def test_a_triangle_is_found_where_the_truth_is_one() -> None:
     for seed in (1, 10):
         world = trees(seed, shape="triangular")
         found = score_response(fit_triangle(world.seasons, seed), world)
-        assert found["identified"] and found["correlation"] > 0.97 and abs(found["peak_error"]) <= 2
+        assert found["identified"] and found["correlation"] > 0.95 and abs(found["peak_error"]) <= 2
         assert found["coverage_near"] > 0.5
 
 
