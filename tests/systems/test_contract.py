@@ -80,7 +80,7 @@ class TestMaxent(ContractSuite):
 
 
 @pytest.fixture(scope="module")
-def phenology(tmp_path_factory: pytest.TempPathFactory, stand_in: Any) -> Case:
+def phenology(tmp_path_factory: pytest.TempPathFactory) -> Case:
     """Two small networks of simulated trees."""
     from ecotone.data.simulated.trees import trees
 

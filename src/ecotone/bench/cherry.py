@@ -26,6 +26,7 @@ from ecotone.bench.registry import BenchResult
 from ecotone.contract import Options as Base
 from ecotone.data.seasons import Seasons
 from ecotone.errors import InputError, UsageError, suggest
+from ecotone.files.fingerprint import cache_key, hash_files
 from ecotone.files.progress import progress as show_progress
 from ecotone.stats.season_splits import Split, and_years, forward, random_years, rolling, station_folds
 from ecotone.systems.phenology.distribution import BloomDays
@@ -72,10 +73,11 @@ class Options(Base):
 
 @dataclass(frozen=True)
 class DataSet:
-    """Seasons under the name of their quality."""
+    """Seasons under the name of their quality, and the hash of the tables they were read from."""
 
     quality: str
     seasons: Seasons
+    digest: str = ""
 
 
 def run(options: Options, *, progress: bool = True) -> BenchResult:
@@ -94,7 +96,9 @@ def run(options: Options, *, progress: bool = True) -> BenchResult:
                         rows += site_rows(data, outcome)
                         bar.advance()
     if options.leads:
-        write_rows(lead_rows(outcomes), Path(options.leads))
+        digest = {d.quality: d.digest for d in sets}
+        told = [{**row, "data": digest[row["quality"]]} for row in lead_rows(outcomes)]
+        write_rows(told, Path(options.leads))
     return BenchResult(rows, summary(outcomes, {d.quality: d.seasons for d in sets}, splits, options.data))
 
 
@@ -118,6 +122,15 @@ def data_folder(given: str | None) -> Path:
     return Path(given) if given is not None else Path(base or "") / "phenology"
 
 
+def data_hash(folder: Path) -> str:
+    """12 digits that name the content of the tables the benchmark reads."""
+    from ecotone.data.benchmarks import cherry
+
+    names = (cherry.SEASONS, cherry.BLOOM, cherry.TEMPERATURE, cherry.STATIONS, cherry.MONTHLY)
+    found = hash_files([folder / name for name in names if (folder / name).is_file()])
+    return cache_key(files=[digest for _, digest in sorted((Path(k).name, v) for k, v in found.items())])[:12]
+
+
 def data_sets(options: Options) -> Iterator[DataSet]:
     """The sets of seasons, observed temperatures first.
 
@@ -128,11 +141,11 @@ def data_sets(options: Options) -> Iterator[DataSet]:
 
     folder = data_folder(options.folder)
     if options.data == "monthly":
-        yield DataSet("monthly", cherry.read_monthly(folder))
+        yield DataSet("monthly", cherry.read_monthly(folder), data_hash(folder))
         return
     for name in _chosen(options.qualities, QUALITIES, "quality"):
         chosen = None if name == "all" else (name,)
-        yield DataSet(name, cherry.read_cherry(folder, chosen, options.least_seasons))
+        yield DataSet(name, cherry.read_cherry(folder, chosen, options.least_seasons), data_hash(folder))
 
 
 def splits_of(name: str, seasons: Seasons, seed: int) -> list[Split]:
@@ -212,7 +225,10 @@ def site_rows(data: DataSet, outcome: Outcome) -> list[dict[str, Any]]:
         row |= {"n": int(figures["n"]), "unanswered": int(figures["unanswered"])} | {
             k: _number(figures[k]) for k in names
         }
-        found.append(row | {"source": data.seasons.source, "seconds": round(outcome.seconds / len(sites), 4)})
+        found.append(
+            row
+            | {"source": data.seasons.source, "data": data.digest, "seconds": round(outcome.seconds / len(sites), 4)}
+        )
     return found
 
 

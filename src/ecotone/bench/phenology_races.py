@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from ecotone.bench.cherry import data_folder
+from ecotone.bench.cherry import data_folder, data_hash
 from ecotone.bench.phenology_peer import thermal_rows
 from ecotone.bench.phenology_speed import grid_rows
 from ecotone.bench.registry import BenchResult
@@ -51,6 +51,8 @@ def run(options: Options, *, progress: bool = True) -> BenchResult:
     rows = [] if options.peer_python is None else thermal_rows(folder, options.peer_python, options.peer_seeds)
     rows += grid_rows()
     rows += hybrid_rows(read_cherry(folder, qualities=None, least_seasons=1), options.seeds, options.passes)
+    for row in rows:
+        row["data_hash"] = "made up" if row["race"] == "grid" else data_hash(folder)
     return BenchResult(rows, summary(rows))
 
 

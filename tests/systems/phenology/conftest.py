@@ -17,7 +17,7 @@ def tree_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fitted(tree_folder: Path, stand_in: Any) -> Any:
+def fitted(tree_folder: Path) -> Any:
     """A system; tests must not change it."""
     from ecotone.systems.phenology.system import PhenologySystem
 

@@ -269,7 +269,7 @@ def test_hourly_seasons_are_stored(fitted: Any) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ command line
-def test_the_commands_of_a_season(stand_in: Any, tree_folder: Path, tmp_path: Path, capsys: Any) -> None:
+def test_the_commands_of_a_season(tree_folder: Path, tmp_path: Path, capsys: Any) -> None:
     run, out = tmp_path / "demo", tmp_path / "dates.csv"
     assert main(["demo", "phenology", "--tiny", "--out", str(run)]) == 0
     assert "true chill response" in capsys.readouterr().out
@@ -287,7 +287,7 @@ def test_the_commands_of_a_season(stand_in: Any, tree_folder: Path, tmp_path: Pa
 
 
 @pytest.mark.realdata
-def test_cherry_trees_of_kyoto_and_basel(stand_in: Any, data_folder: Path, tmp_path: Path, capsys: Any) -> None:
+def test_cherry_trees_of_kyoto_and_basel(data_folder: Path, tmp_path: Path, capsys: Any) -> None:
     from ecotone.registry import load
 
     source = data_folder / "phenology"

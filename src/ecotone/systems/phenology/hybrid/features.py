@@ -8,7 +8,6 @@ Letters: N seasons, S days, H = 24 hours, K knots, G sites, P groups.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,8 +167,3 @@ def features(seasons: Seasons, places: Places, *, whole_days: bool = False, days
         before=torch.from_numpy(known & (status == Status.BEFORE)),
         usable=torch.from_numpy(known),
     )
-
-
-def rows_of(values: Sequence[int] | Array) -> Tensor:
-    """Positions as a tensor."""
-    return torch.as_tensor(np.asarray(values, dtype=np.int64))
