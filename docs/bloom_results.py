@@ -67,16 +67,28 @@ def cherry_block(name: str = "cherry", *, splits: Sequence[str] = tuple(SPLITS),
     seasons = {(r["quality"]): set() for r in rows}
     for r in rows:
         seasons[r["quality"]].add(r["site"])
-    sets = "; ".join(f"{q}: {len(sites)} sites" for q, sites in seasons.items())
-    seeds = len(set(distinct(rows, "seed")))
+    plain = [r | {"seed": ""} for r in rows]
+    sets = "; ".join(
+        f"{q}: {len(sites)} sites, {_seeds([r for r in rows if r['quality'] == q])}" for q, sites in seasons.items()
+    )
     return "".join(
         [
             *parts,
-            f"Mean absolute error in days over all scored seasons of {seeds} seed{'s' if seeds > 1 else ''} ({sets}). ",
+            f"Mean absolute error in days over all scored seasons of all seeds ({sets}). ",
             "Coverage: share of observed days within the predicted 90 % interval. Leads are paired, by how many days the hybrid ",
-            f"errs less; brackets are 95 % intervals over station-years. {origin(_without_seed(rows))}",
+            f"errs less; brackets are 95 % intervals over station-years. {origin(plain)}",
         ]
     )
+
+
+def _seeds(rows: Sequence[Row]) -> str:
+    """How many seeds, split by split where they differ."""
+    count = {
+        split: len(set(distinct([r for r in rows if r["split"] == split], "seed"))) for split in distinct(rows, "split")
+    }
+    if len(set(count.values())) == 1:
+        return f"{next(iter(count.values()))} seeds"
+    return "seeds: " + ", ".join(f"{SPLITS.get(split, split).lower()} {n}" for split, n in count.items())
 
 
 def split_table(rows: Sequence[Row], *, countries: bool) -> str:

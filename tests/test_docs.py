@@ -156,7 +156,7 @@ def test_cherry_table_weighs_sites_by_seasons_and_shows_leads(tmp_path: Path, mo
     assert rows[2] == "| `hybrid` | 2.00 | 4.00 | 3.50 | 0.82 | 3.0 |"  # 0.825, and 3 seconds per seed
     assert rows[3].startswith("| `thermal_time` | 3.00 | 5.00 | 4.50 |")
     assert rows[-1] == "| `hybrid` | `thermal_time` (best biophysical) | observed | +1.00 [+0.40, +1.60] | +22.0 % |"
-    assert "**Forward in time**" in text and "2 seeds (observed: 3 sites)" in text and "h. Commit c1." in text
+    assert "**Forward in time**" in text and "(observed: 3 sites, 2 seeds)" in text and "h. Commit c1." in text
 
 
 def test_recovery_and_speed_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
