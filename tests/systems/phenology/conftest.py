@@ -1,11 +1,14 @@
-"""A small simulated world, and a fitted system of it."""
+"""A small simulated world, a fitted system of it; makes the helpers of these tests importable."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.append(str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ from ecotone.systems.phenology.hybrid.features import (
     day_shares,
     features,
     group_labels,
-    rows_of,
 )
 
 
@@ -146,7 +145,3 @@ def test_complete_seasons_have_every_extreme_or_every_hour(seasons):
     hours = seasons.hourly()
     hours[5, 3, 3] = np.nan
     assert complete(replace(seasons, daily=daily, hours=hours)).tolist() == [i != 5 for i in range(len(seasons))]
-
-
-def test_positions_as_a_tensor():
-    assert rows_of([3, 1]).dtype == torch.int64 and rows_of(np.array([3, 1])).tolist() == [3, 1]
