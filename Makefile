@@ -66,8 +66,8 @@ bench: $(VENV)/all.stamp
 	$(BIN)/ecotone bench maxent --csv benchmarks/results/maxent.csv
 	$(BIN)/ecotone bench streaming --csv benchmarks/results/streaming.csv
 	$(BIN)/ecotone bench maps --threads 2 --rounds 9 --csv benchmarks/results/maps.csv
-	$(BIN)/ecotone bench cherry --splits random_years forward rolling stations --csv benchmarks/results/cherry.csv --leads benchmarks/results/cherry_leads.csv
-	$(BIN)/ecotone bench cherry --data monthly --seeds 1 --csv benchmarks/results/cherry_monthly.csv --leads benchmarks/results/cherry_monthly_leads.csv
+	$(BIN)/ecotone bench cherry --csv benchmarks/results/cherry.csv --leads benchmarks/results/cherry_leads.csv
+	$(BIN)/ecotone bench cherry --data monthly --splits random_years forward stations --seeds 1 --csv benchmarks/results/cherry_monthly.csv --leads benchmarks/results/cherry_monthly_leads.csv
 	$(BIN)/ecotone bench recovery --csv benchmarks/results/recovery.csv
 	$(BIN)/ecotone bench phenology --csv benchmarks/results/phenology.csv
 	$(BIN)/python benchmarks/kill_map.py --csv benchmarks/results/kill_map.csv

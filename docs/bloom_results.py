@@ -119,13 +119,13 @@ def split_table(rows: Sequence[Row], *, countries: bool) -> str:
 
 
 def lead_table(rows: Sequence[Row]) -> list[str]:
-    """Leads of the hybrids; "best" marks the best biophysical model of the split."""
+    """Leads of the hybrids; `best` says of what a rival is the best of the split."""
     if not rows:
         return []
     lines = [
         [
             f"`{r['model']}`",
-            f"`{r['against']}`" + (" (best biophysical)" if str(r.get("best")).lower() in ("true", "1") else ""),
+            f"`{r['against']}`" + (f" ({r['best']})" if r.get("best") else ""),
             r["quality"],
             f"{float(r['lead']):+.2f} [{float(r['lead_low']):+.2f}, {float(r['lead_high']):+.2f}]",
             f"{100 * float(r['lead_share']):+.1f} %",

@@ -148,7 +148,7 @@ def test_cherry_table_weighs_sites_by_seasons_and_shows_leads(tmp_path: Path, mo
             ]
     (tmp_path / "cherry.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     leads = "model,against,split,quality,best,lead,lead_low,lead_high,lead_share,commit,hardware\n"
-    leads += "hybrid,thermal_time,forward,observed,True,1.0,0.4,1.6,0.22,c1,h\n"
+    leads += "hybrid,thermal_time,forward,observed,best biophysical,1.0,0.4,1.6,0.22,c1,h\n"
     (tmp_path / "cherry_leads.csv").write_text(leads, encoding="utf-8")
     text = tables.cherry_block()
     rows = [line for line in text.splitlines() if line.startswith("|")]

@@ -33,7 +33,7 @@ from ecotone.systems.phenology.distribution import BloomDays
 from ecotone.systems.phenology.evaluation import groups, metrics, season_scores, station_years, stations_of
 
 Array = np.ndarray
-HEADLINES = ("random_years", "forward", "stations")
+HEADLINES = ("random_years", "forward", "rolling", "stations")
 SPLITS = ("random_years", "forward", "rolling", "stations", "stations_and_years")
 QUALITIES = ("observed", "all")
 FEW_STATIONS = 12  # up to so many are left out one by one, more in four groups
@@ -46,7 +46,7 @@ class Options(Base):
         seeds: Seeds; each draws its own years and groups of stations and seeds the networks.
         members: Members of the ensembles of networks.
         models: Which models; all that this version has by default.
-        splits: Which of random_years, forward, rolling, stations, stations_and_years; the first two and stations by default.
+        splits: Which of random_years, forward, rolling, stations, stations_and_years; all but the last by default.
         qualities: Sets of seasons: "observed" temperatures only, and "all".
         data: The cherry seasons with daily temperatures, or the Japanese stations with monthly ones.
         least_seasons: Sites with fewer seasons are left out.

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ecotone.systems.phenology.distribution import BloomModel
 
-Kind = Literal["plain", "learned", "biophysical", "hybrid"]
+Kind = Literal["plain", "learned", "biophysical", "biophysical by group", "hybrid"]
 _HOME = "ecotone.systems.phenology."
 
 
@@ -23,7 +23,8 @@ class ModelEntry:
     """How a model is made.
 
     Attributes:
-        kind: "plain" and "learned" baselines, "biophysical", or "hybrid".
+        kind: "plain" and "learned" baselines, "biophysical" (per site or pooled over all), "biophysical by group" (pooled
+            within a species or country), or "hybrid".
         target: "module:Class" below `ecotone.systems.phenology`.
         options: Fixed arguments.
         seeded: Takes `seed`; other models are fitted once where the split does not change either.
@@ -48,12 +49,27 @@ class ModelEntry:
         module, _, name = self.target.partition(":")
         extra = {"seed": seed} if self.seeded else {}
         extra |= {"members": members} if self.members else {}
-        return getattr(import_module(_HOME + module), name)(**self.options, **extra)
+        kind = getattr(import_module(_HOME + module), name)
+        if self.kind != "biophysical by group":
+            return kind(**self.options, **extra)
+        from ecotone.systems.phenology.by_group import ByGroup
+
+        return ByGroup(lambda: kind(**self.options, **extra))
 
 
-def _grid(structure: str, chill: str | None = None, pooled: bool | str = False, forcing: str = "gdd") -> ModelEntry:
+def _grid(
+    structure: str,
+    chill: str | None = None,
+    pooled: bool | str = False,
+    forcing: str = "gdd",
+    kind: Kind = "biophysical",
+) -> ModelEntry:
     options = {"structure": structure, "chill": chill, "pooled": pooled, "forcing": forcing}
-    return ModelEntry("biophysical", "grid:GridPhenology", options)
+    return ModelEntry(kind, "grid:GridPhenology", options)
+
+
+def _by_group(structure: str, chill: str | None = None, forcing: str = "gdd") -> ModelEntry:
+    return _grid(structure, chill, "requirement", forcing, "biophysical by group")
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -74,6 +90,9 @@ MODELS: dict[str, ModelEntry] = {
     "chill_hours_gdd_pooled": _grid("sequential", "chill_hours", pooled=True),
     "chill_days_gdd": _grid("sequential", "chill_days"),
     "chill_days_gdd_pooled": _grid("sequential", "chill_days", pooled=True),
+    "thermal_time_by_group": _by_group("thermal time"),
+    "thermal_time_sigmoid_by_group": _by_group("thermal time", forcing="sigmoid_chuine"),
+    "utah_gdd_by_group": _by_group("sequential", "utah"),
     "lstm": ModelEntry("learned", "lstm:LstmPhenology", seeded=True, members=True),
     "hybrid": ModelEntry("hybrid", "hybrid.estimator:HybridPhenology", seeded=True, members=True),
     "hybrid_paper": ModelEntry(

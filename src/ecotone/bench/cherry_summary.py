@@ -156,18 +156,22 @@ def lead_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         own = {m: p for (q, s, m), p in pooled.items() if (q, s) == (quality, split)}
         for hybrid, note, rival in rivals_of(own):
             i, share = lead(own[hybrid], own[rival])
-            row = {"model": hybrid, "against": rival, "split": split, "quality": quality, "best": bool(note)}
+            row = {"model": hybrid, "against": rival, "split": split, "quality": quality, "best": note.rstrip(", ")}
             found.append(row | {"lead": i.estimate, "lead_low": i.low, "lead_high": i.high, "lead_share": share})
     return found
 
 
 def rivals_of(own: Mapping[str, Pooled]) -> list[tuple[str, str, str]]:
     """(hybrid, note, rival) in the order they are told."""
-    physical = sorted((m for m in own if own[m].kind == "biophysical"), key=lambda m: own[m].mae)
+    physical, grouped = (
+        sorted((m for m in own if own[m].kind == kind), key=lambda m: own[m].mae)
+        for kind in ("biophysical", "biophysical by group")
+    )
     learned = [m for m in own if own[m].kind == "learned"]
     found = []
     for hybrid in (m for m in HYBRIDS if m in own):
         rivals = [("best biophysical, ", m) for m in physical[:1]]
+        rivals += [("best biophysical by group, ", m) for m in grouped[:1]]
         rivals += [("", m) for m in physical[1:] if m.startswith("utah_gdd")] + [("", m) for m in learned]
         if hybrid != HYBRIDS[0] and HYBRIDS[0] in own:
             rivals.append(("", HYBRIDS[0]))

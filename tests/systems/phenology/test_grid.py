@@ -10,7 +10,7 @@ from grid_worlds import few_hours, of_hours, utah
 
 from ecotone.data.seasons import Status
 from ecotone.errors import InputError, UsageError
-from ecotone.systems.phenology.by_group import NO_GROUP, ByGroup
+from ecotone.systems.phenology.by_group import ByGroup
 from ecotone.systems.phenology.grid import MISSING, GridPhenology
 from ecotone.systems.phenology.grid_axes import axes, published
 from ecotone.systems.phenology.grid_search import Axes, exact
@@ -209,12 +209,13 @@ def test_models_by_group_pool_within_the_group():
     seasons.sites["group"] = ["early", "early", "late", "late"]
     both = ByGroup(lambda: model(pooled=True)).fit(seasons)
     np.testing.assert_array_equal(both.predict(seasons).day, seasons.event)
-    early = ByGroup(lambda: model(pooled=True)).fit(seasons.take(seasons.site < 2))
-    answer = early.predict(seasons)
-    assert np.isnan(answer.day[seasons.site > 1]).all()
-    assert set(answer.reason[seasons.site > 1]) == {NO_GROUP}
-    with pytest.raises(UsageError, match="group column"):
-        ByGroup(model, "varieti").fit(seasons)
+    some = seasons.take(seasons.site < 2)
+    early = ByGroup(lambda: model(pooled=True)).fit(some)
+    late = seasons.take(seasons.site > 1)  # a group it has not seen: the model of all answers
+    np.testing.assert_array_equal(early.predict(late).day, model(pooled=True).fit(some).predict(late).day)
+    bound = seasons.take(np.arange(len(seasons)))
+    bound.status[bound.site > 1] = Status.AFTER  # a group with bounds only has no model of its own
+    assert set(ByGroup(lambda: model(pooled=True)).fit(bound).models_) == {"early"}
 
 
 def test_requirement_per_site_equals_slow_search():

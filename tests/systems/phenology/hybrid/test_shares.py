@@ -10,13 +10,13 @@ import torch
 
 from ecotone.data.seasons import Seasons, Status
 from ecotone.data.simulated.trees import trees
+from ecotone.systems.phenology.by_group import group_labels
 from ecotone.systems.phenology.hybrid.features import (
     KNOTS,
     Places,
     complete,
     day_shares,
     features,
-    group_labels,
 )
 
 

@@ -2,47 +2,97 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from ecotone.systems.phenology.hybrid.features import Places
-from ecotone.systems.phenology.hybrid.model import SPREAD
-from ecotone.systems.phenology.hybrid.spread import LEAST, NODES, widths
-
-PLACES = Places(("a", "b", "c", "d"), ("x", "y"), (0, 0, 1, 1))
-
-
-def parameters(site: list[float], group: list[float]) -> dict[str, torch.Tensor]:
-    return {"heat_site": torch.tensor([site, site]), "heat_group": torch.tensor([group, group])}
+from ecotone.data.simulated.trees import trees
+from ecotone.systems.phenology.hybrid.config import HybridConfig
+from ecotone.systems.phenology.hybrid.estimator import HybridPhenology, without_gaps
+from ecotone.systems.phenology.hybrid.features import Places, features
+from ecotone.systems.phenology.hybrid.model import Hybrid
+from ecotone.systems.phenology.hybrid.spread import GROUPS, LEAST, NODES, SITES, offsets, widths
 
 
-def test_variance_is_averaged_with_the_prior() -> None:
-    seen = np.ones(4, dtype=bool)
-    site, group = widths(parameters([0.3, -0.1, 0.2, 0.0], [0.1, -0.4]), PLACES, seen)
-    assert site == pytest.approx(((0.09 + 0.01 + 0.04 + 2 * SPREAD["heat_site"] ** 2) / 6) ** 0.5)
-    assert group == pytest.approx(((0.01 + 0.16 + SPREAD["heat_group"] ** 2) / 3) ** 0.5)
+@pytest.fixture(scope="module")
+def asked():
+    """Four sites in two groups, a model of them with nothing of its own at any site, rows that were learned from."""
+    seasons = trees(2, sites=4, years=5).seasons
+    seasons.sites["group"] = ["x", "x", "y", "y"]
+    places = Places.of(seasons)
+    f = without_gaps(features(seasons, places))
+    core = Hybrid(HybridConfig(members=2, width=4), places)
+    p = core.initial(2, torch.Generator().manual_seed(0), f)
+    p["heat_group"].zero_()
+    return core, p, places, f, torch.nonzero(f.usable)[:, 0]
 
 
-def test_only_seen_places_count() -> None:
-    p = parameters([0.3, 9.0, 9.0, 9.0], [0.1, 9.0])
-    site, group = widths(p, PLACES, np.array([True, False, False, False]))
-    assert site == pytest.approx(((0.09 + 2 * SPREAD["heat_site"] ** 2) / 3) ** 0.5)
-    assert group == pytest.approx(((0.01 + SPREAD["heat_group"] ** 2) / 2) ** 0.5)
+def slow_ratio(core, p, f, i: int, *, site: bool) -> float:
+    """Mean over members of the log of what one season gathered over what it needs, from its whole course."""
+    one = replace(
+        f,
+        site=torch.full_like(f.site, len(core.places.sites)),
+        group=f.group if site else torch.full_like(f.group, len(core.places.groups)),
+    )
+    gathered = core.course(p, one).forcing[:, i, int(f.event[i])]
+    return float((gathered / core.forcing_requirement(p, one)[:, i]).log().mean())
 
 
-def test_more_different_sites_make_it_wider_and_equal_ones_leave_some() -> None:
-    seen = np.ones(4, dtype=bool)
-    wide = widths(parameters([0.4, -0.4, 0.4, -0.4], [0.0, 0.0]), PLACES, seen)[0]
-    narrow = widths(parameters([0.0, 0.0, 0.0, 0.0], [0.0, 0.0]), PLACES, seen)[0]
-    assert wide > 2 * narrow > 2 * LEAST
-    many = Places(tuple(map(str, range(400))), ("x",), (0,) * 400)
-    p = {"heat_site": torch.zeros(1, 400), "heat_group": torch.zeros(1, 1)}
-    assert widths(p, many, np.ones(400, dtype=bool))[0] == LEAST
+def test_offsets_equal_those_of_whole_courses(asked) -> None:
+    core, p, _, f, rows = asked
+    p = p | {"heat_group": torch.tensor([[0.2, -0.1]] * 2), "base_site": torch.full((2, 4), 0.7)}
+    by_site, by_group = offsets(core, p, f, rows)
+    for k, i in enumerate(rows[:6].tolist()):
+        own = slow_ratio(core, p, f, i, site=True)
+        assert by_site[k] == pytest.approx(own, abs=1e-4)
+        assert by_group[k] == pytest.approx(slow_ratio(core, p, f, i, site=False) - own, abs=1e-4)
 
 
-def test_the_published_form_has_no_spread_of_sites() -> None:
-    assert widths({"th_g": torch.zeros(1, 4)}, PLACES, np.ones(4, dtype=bool)) == (LEAST, LEAST)
+def test_variance_is_averaged_with_the_prior(asked) -> None:
+    core, p, places, f, rows = asked
+    site, group = widths(core, p, places, f, rows)
+    by_site, by_group = offsets(core, p, f, rows)
+    known = f.site[rows].numpy()
+    mean = np.array([by_site[known == k].mean() for k in range(4)])
+    assert site == pytest.approx((((mean**2).sum() + 2 * SITES**2) / 6) ** 0.5)
+    np.testing.assert_allclose(by_group, 0, atol=1e-6)  # groups that are alike
+    assert group == pytest.approx((GROUPS**2 / 3) ** 0.5)
+
+
+def test_other_bases_count_as_other_sites_do(asked) -> None:
+    core, p, places, f, rows = asked
+    seasons = trees(2, sites=4, years=5).seasons
+    seasons.sites["group"] = ["x", "x", "y", "y"]
+    seasons.event[seasons.site % 2 == 1] += 8  # every other site blooms later than its weather says
+    late = without_gaps(features(seasons, places))
+    assert widths(core, p, places, late, rows)[0] > 1.05 * widths(core, p, places, f, rows)[0]
+
+
+def test_only_rows_that_were_learned_from_count(asked) -> None:
+    core, p, places, f, rows = asked
+    one = rows[f.site[rows] == 0]
+    site, group = widths(core, p, places, f, one)
+    mean = offsets(core, p, f, one)[0].mean()
+    assert site == pytest.approx(((mean**2 + 2 * SITES**2) / 3) ** 0.5)
+    assert group == pytest.approx((GROUPS**2 / 2) ** 0.5)
+    assert widths(core, p, places, f, rows[:0]) == (LEAST, LEAST)
+
+
+def test_the_published_form_has_no_spread_of_sites(asked) -> None:
+    _, p, places, f, rows = asked
+    assert widths(object(), p, places, f, rows) == (LEAST, LEAST)
+
+
+def test_unknown_sites_of_different_known_ones_get_wide_answers() -> None:
+    found = []
+    for apart in (0, 30):
+        seasons = trees(3, sites=4, years=8).seasons
+        seasons.event[seasons.site % 2 == 0] += apart
+        model = HybridPhenology(members=1, steps=150, width=6, held_out=0.0, start="utah").fit(seasons)
+        found.append(model.spread_[0])
+    assert found[1] > 1.5 * found[0]
 
 
 def test_nodes_are_those_of_a_normal_distribution() -> None:

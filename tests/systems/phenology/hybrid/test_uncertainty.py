@@ -13,7 +13,6 @@ from ecotone.data.simulated.trees import trees
 from ecotone.losses.bloom_day import log_likelihood, with_outliers
 from ecotone.systems.phenology.hybrid.estimator import HybridPhenology
 from ecotone.systems.phenology.hybrid.features import Features, Places, features
-from ecotone.systems.phenology.hybrid.spread import LEAST, NODES, widths
 from ecotone.systems.phenology.hybrid.uncertainty import curvature, derivatives, posterior
 
 SEASONS = trees(6, sites=2, years=3).seasons
@@ -95,22 +94,6 @@ def test_posterior_is_the_inverse_hessian_where_progress_is_linear() -> None:
     sd = found.spread(lambda q: q["a"] + 2 * q["b"])
     direction = np.array([1.0, 2.0])
     assert float(sd[0]) == pytest.approx(float(direction @ exact.numpy() @ direction) ** 0.5, rel=1e-4)
-
-
-def test_widths_between_sites_and_the_nodes_they_are_averaged_at() -> None:
-    x, w = np.array(NODES).T
-    np.testing.assert_allclose([w.sum(), (w * x).sum(), (w * x**2).sum(), (w * x**4).sum()], [1, 0, 1, 3], atol=1e-10)
-    places = Places(("s", "t", "u"), ("g", "h"), (0, 0, 1))
-    p = {"heat_site": torch.tensor([[0.3, -0.3, 9.0]]), "heat_group": torch.tensor([[0.5, 9.0]])}
-    site, group = widths(p, places, np.array([True, True, False]))  # what was not seen says nothing
-    assert site == pytest.approx(((0.18 + 2 * 0.15**2) / 4) ** 0.5) and group == pytest.approx(
-        ((0.25 + 0.25**2) / 2) ** 0.5
-    )
-    none = {k: v * 0 for k, v in p.items()}
-    assert widths(none, places, np.array([True] * 3))[0] >= LEAST and widths({}, places, np.array([True])) == (
-        LEAST,
-        LEAST,
-    )
 
 
 def test_warm_winters_tell_of_chill_and_cold_ones_do_not() -> None:

@@ -195,7 +195,8 @@ class HybridPhenology:
         self.usual_ = (float(usual.min()), float(usual.max())) if len(usual) else (0.0, 10.0)
         self._held = _held_out(core, {k: v[fit.answering :] for k, v in members.items()}, f, fit)
         self.scale_ = _scale(self._held, f)
-        self.spread_ = widths(self.parameters_, places, np.array(self.seen_))
+        bloomed = torch.from_numpy(fit.rows) & f.usable & ~f.after & ~f.before
+        self.spread_ = widths(core, self.parameters_, places, f, torch.nonzero(bloomed)[:, 0])
         return self
 
     @property

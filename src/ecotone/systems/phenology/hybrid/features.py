@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ecotone.data.seasons import Seasons, Status
+from ecotone.systems.phenology.by_group import group_labels
 
 Array = np.ndarray
 KNOTS = np.concatenate([np.arange(-18.0, -6.0, 2.0), np.arange(-6.0, 26.0, 1.0), np.arange(26.0, 39.0, 2.0)])
@@ -72,18 +73,6 @@ class Places:
         sites = np.array([site.get(str(s), len(self.sites)) for s in seasons.sites["site_id"]], dtype=np.int64)
         groups = np.array([group.get(g, len(self.groups)) for g in group_labels(seasons)], dtype=np.int64)
         return sites[seasons.site], groups[seasons.site]
-
-
-def group_labels(seasons: Seasons) -> Array:
-    """(rows of sites,) group names: the column `group`, and the country where it says nothing."""
-    n = len(seasons.sites)
-    label = np.full(n, "", dtype=object)
-    for name in ("country", "group"):
-        if name in seasons.sites:
-            column = seasons.sites[name]
-            there = column.notna().to_numpy() & (column.astype(str) != "").to_numpy()
-            label[there] = column.astype(str).to_numpy()[there]
-    return label
 
 
 @dataclass(frozen=True)
