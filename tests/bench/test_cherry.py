@@ -88,3 +88,8 @@ def test_real_seasons_are_read_and_scored(data_folder):
                       folder=str(data_folder / "phenology"))  # fmt: skip
     rows = run(options, progress=False).rows
     assert {"Japan", "Switzerland"} <= {r["country"] for r in rows}
+
+
+def test_what_takes_hours_runs_only_when_named() -> None:
+    assert "hybrid_paper" not in ready_models() and "hybrid_paper" in ready_models(every=True)
+    assert {"hybrid", "lstm", "thermal_time_sigmoid_by_group"} <= set(ready_models())

@@ -96,7 +96,7 @@ MODELS: dict[str, ModelEntry] = {
     "lstm": ModelEntry("learned", "lstm:LstmPhenology", seeded=True, members=True),
     "hybrid": ModelEntry("hybrid", "hybrid.estimator:HybridPhenology", seeded=True, members=True),
     "hybrid_paper": ModelEntry(
-        "hybrid", "hybrid.estimator:HybridPhenology", {"preset": "paper"}, seeded=True, members=True
+        "hybrid", "hybrid.estimator:HybridPhenology", {"preset": "paper"}, seeded=True, members=True, slow=True
     ),
 }
 

@@ -268,6 +268,31 @@ def test_hourly_seasons_are_stored(fitted: Any) -> None:
         unpack(tensors, notes)
 
 
+# ------------------------------------------------------------------------------------------------ taking a response over
+def test_a_chill_response_taken_over_from_a_run(fitted: Any, tmp_path: Path, capsys: Any) -> None:
+    from ecotone.data.simulated.trees import trees
+    from ecotone.systems.phenology.system import PhenologySystem
+
+    fitted.save(tmp_path / "old")
+    other = trees(5, sites=2, years=5).write(tmp_path / "trees")
+    files = ["--bloom", str(other / "bloom.csv"), "--temperature", str(other / "temperature.csv")]
+    run = tmp_path / "new"
+    asked = ["fit", "phenology", *files, "--out", str(run), "--members", "2", "--steps", "40", "--quiet"]
+    assert main([*asked, "--chill-from", str(tmp_path / "old"), "--width", "9"]) == 0
+    new = PhenologySystem.load(run)
+    x = np.arange(-5, 15.0)
+    want = fitted.estimator.members_response(x)
+    got = new.estimator.members_response(x)
+    assert all(min(np.abs(curve - w).max() for w in want) < 1e-6 for curve in got)  # a member may be dropped
+    assert new.config.width == fitted.config.width and new.estimator.taken_over_ and not fitted.estimator.taken_over_
+    assert new.estimator.learned().identified == fitted.estimator.learned().identified
+    assert "taken over" in new.estimator.identifiability()[0].note
+    assert str(tmp_path) not in (run / "preprocessing.json").read_text(encoding="utf-8")
+    assert main([*asked, "--chill-from", str(tmp_path / "none"), "--overwrite"]) != 0
+    said = capsys.readouterr().err
+    assert "IO101" in said and "--chill-from RUN" in said
+
+
 # ------------------------------------------------------------------------------------------------ command line
 def test_the_commands_of_a_season(tree_folder: Path, tmp_path: Path, capsys: Any) -> None:
     run, out = tmp_path / "demo", tmp_path / "dates.csv"

@@ -39,6 +39,8 @@ class Inputs(Options):
         date_order: Whether dates such as 03/04/2015 are written day first or month first.
         bloom_columns: Columns of the bloom table that are not found by themselves, as role=column.
         temperature_columns: Columns of the temperature tables that are not found by themselves, as role=column.
+        chill_from: Folder of a run whose chill response, slopes and base temperature are taken over, with the network, response
+            and width they were learned with; only the requirements of the sites are learned.
     """
 
     bloom: Any = None
@@ -58,6 +60,7 @@ class Inputs(Options):
     date_order: Literal["dmy", "mdy"] | None = None
     bloom_columns: list[str] = Field(default_factory=list)
     temperature_columns: list[str] = Field(default_factory=list)
+    chill_from: Any = None
 
     @field_validator("temperature", "stations", mode="before")
     @classmethod

@@ -32,6 +32,11 @@ def input_files(inputs: Inputs) -> list[Path]:
     for path in found:
         if not path.is_file():
             raise InputError("IO101", path, "not found", "check the path")
+    if inputs.chill_from is not None:
+        model = Path(inputs.chill_from) / "model.safetensors"
+        if not model.is_file():
+            raise InputError("IO101", model, "not found", "pass the folder of a finished run: --chill-from RUN")
+        found.append(model)
     return found
 
 
@@ -74,7 +79,8 @@ def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> 
 
 def kept(inputs: Inputs) -> dict[str, Any]:
     """The options that are no files, for later questions."""
-    return {k: v for k, v in inputs.model_dump().items() if k not in ("bloom", "temperature", "stations", "years")}
+    files = ("bloom", "temperature", "stations", "years", "chill_from")
+    return {k: v for k, v in inputs.model_dump().items() if k not in files}
 
 
 def _build(given: Any, options: Mapping[str, Any], *, bloom: Any, years: Any) -> tuple[Seasons, SeasonReport]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -94,10 +95,14 @@ class PhenologySystem(System):
         self._derive()
         if not self.trained.observed.any():
             raise InputError("PH655", "bloom table", "no season has a known day of bloom", "add bloom days")
+        old = None if inputs.chill_from is None else type(self).load(Path(inputs.chill_from)).estimator
         with show_progress(self.config.steps, self.name, enabled=self.progress) as bar:
-            self.estimator = HybridPhenology(self.config).fit(
-                self.trained, progress=lambda step, _: bar.advance(max(step - bar.done, 0))
-            )
+            watch = partial(_advance, bar)
+            if old is None:
+                self.estimator = HybridPhenology(self.config).fit(self.trained, progress=watch)
+            else:
+                self.estimator = old.transfer(self.trained, self.config, progress=watch)
+                self.config = self.estimator.config
         return self
 
     def _derive(self) -> None:
@@ -338,6 +343,10 @@ class PhenologySystem(System):
         from ecotone.systems.phenology import storage
 
         return storage.read(cls, Path(folder))  # type: ignore[return-value]
+
+
+def _advance(bar: Any, step: int, _: int) -> None:
+    bar.advance(max(step - bar.done, 0))
 
 
 def _query(data: Any) -> Query:

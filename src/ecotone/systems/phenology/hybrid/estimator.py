@@ -77,6 +77,7 @@ class HybridPhenology:
         scale_: Factor on the progress that makes held-out years as likely as can be.
         steps_: Pass at which each answering member was stopped.
         history_: (pass, training loss, held-out loss).
+        taken_over_: Whether the chill response is that of another fit.
     """
 
     places_: Places
@@ -88,6 +89,7 @@ class HybridPhenology:
     years_: tuple[int, int]
     seen_: tuple[bool, ...]
     spread_: tuple[float, float]
+    taken_over_: bool = False
     _work: _Work | None = None
     _held: dict[str, Array] | None = None
     _learned: Learned | None = None
@@ -180,6 +182,7 @@ class HybridPhenology:
     def _adopt(self, seasons: Seasons, f: Features, places: Places, fit: Fit, result: Trained, own: slice) -> Self:
         self.places_, self.history_ = places, result.history
         self._learned = self._stored_days = None  # of an earlier fit
+        self.taken_over_ = False
         members = {k: v[own] for k, v in result.parameters.items()}
         kept = _as_good(
             core := self.core, {k: v[: fit.answering] for k, v in members.items()}, f, fit, self.config.outliers
@@ -377,10 +380,28 @@ class HybridPhenology:
         """
         return storing.restore(cls(config), tensors, notes)
 
-    def transfer(self, seasons: Seasons) -> HybridPhenology:
-        """A model of other sites with this one's chill response, slopes and base kept; only the sites' scalars are learned."""
+    def transfer(
+        self,
+        seasons: Seasons,
+        config: HybridConfig | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> HybridPhenology:
+        """A model of other sites with this one's chill response, slopes and base kept; only the sites' scalars are learned.
+
+        Args:
+            seasons: Of the other sites.
+            config: How it learns; network, response and width are those of this model. This model's settings by default.
+            progress: Called with (pass, passes).
+        """
+        kept = {name: getattr(self.config, name) for name in ("network", "response", "width")}
+        config = (config or self.config).model_copy(update=kept)
         mask = [np.ones(len(seasons), dtype=bool)]
-        (found,) = type(self).fit_splits(seasons, mask, self.config, [self.config.seed], start_from=self)
+        (found,) = type(self).fit_splits(seasons, mask, config, [config.seed], progress, start_from=self)
+        found.usual_, found.taken_over_ = self.usual_, True
+        about = self.learned()  # what is known of the response is what that fit knew
+        own = found.learned()
+        shared = ("response_sd", "width", "prior_width", "limited")
+        found._learned = replace(own, **{name: getattr(about, name) for name in shared})
         return found
 
 

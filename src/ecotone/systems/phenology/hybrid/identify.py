@@ -37,6 +37,7 @@ WIDEST = 0.2  # mean standard deviation of the response (maximum 1) up to which 
 NARROWER = 0.8  # share of the width of the priors alone: a stiff shape is narrow without any data
 LEAST_LIMITED = 0.1  # share of seasons in which chill must have mattered
 EASE, SHIFT = 0.9, 0.5  # a tenth less chill needed, and the days of earlier bloom that count as mattering
+TAKEN = " The response was taken over from another fit; this is what that fit knew of it."
 MAIN = ("chill", "heat", "base", "release", "bloom")
 
 
@@ -97,7 +98,8 @@ class Learned:
                         f"{len(model.steps_)}, stopped after {min(model.steps_)} to {max(model.steps_)} passes",
                     ),
                 ),
-                note="Where it fails, the learned curve is one of many that fit as well: read its band, not its line.",
+                note="Where it fails, the learned curve is one of many that fit as well: read its band, not its line."
+                + (TAKEN if model.taken_over_ else ""),
             ),
             Check(
                 title="Winters in which chill mattered",
@@ -105,7 +107,8 @@ class Learned:
                 measured=self.limited,
                 bound=LEAST_LIMITED,
                 verdict="pass" if self.limited >= LEAST_LIMITED else "fail",
-                note="Where winters always bring enough chill, bloom dates cannot tell what chill is.",
+                note="Where winters always bring enough chill, bloom dates cannot tell what chill is."
+                + (TAKEN if model.taken_over_ else ""),
             ),
             Check(
                 title="Effective seasons and parameters",

@@ -65,6 +65,7 @@ def notes(model: HybridPhenology) -> dict[str, Any]:
         "years": list(map(int, model.years_)),
         "spread": list(map(float, model.spread_)),
         "held": len(model.held_out_days()),
+        "taken_over": bool(model.taken_over_),
         "account": {name: float(getattr(learned, name)) for name in ACCOUNT},
         "correlated": [one, other, float(r) if math.isfinite(r) else None],
         "learned_sites": [str(s) for s in learned.parameters["site_id"]],
@@ -120,6 +121,7 @@ def restore(model: HybridPhenology, tensors: dict[str, Array], notes: dict[str, 
     low, high = map(float, notes["usual"])
     first, last = map(int, notes["years"])
     one, two = map(float, notes["spread"])
+    model.taken_over_ = bool(notes["taken_over"])
     model.usual_, model.years_, model.spread_ = (low, high), (first, last), (one, two)
     numbers = {k: _empty(tensors["about.table"][:, i]) for i, k in enumerate(TABLE)}
     table = pd.DataFrame({"site_id": notes["learned_sites"], "group": notes["learned_groups"]} | numbers)
