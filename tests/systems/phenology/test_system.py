@@ -288,7 +288,8 @@ def test_a_chill_response_taken_over_from_a_run(fitted: Any, tmp_path: Path, cap
     assert new.estimator.learned().identified == fitted.estimator.learned().identified
     assert "taken over" in new.estimator.identifiability()[0].note
     assert str(tmp_path) not in (run / "preprocessing.json").read_text(encoding="utf-8")
-    assert main([*asked, "--chill-from", str(tmp_path / "none"), "--overwrite"]) != 0
+    again = [str(tmp_path / "newer") if part == str(run) else part for part in asked]
+    assert main([*again, "--chill-from", str(tmp_path / "none")]) != 0
     said = capsys.readouterr().err
     assert "IO101" in said and "--chill-from RUN" in said
 

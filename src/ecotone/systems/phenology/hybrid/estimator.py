@@ -17,7 +17,7 @@ from ecotone.contract import Check
 from ecotone.data.seasons import Seasons, Status
 from ecotone.errors import InputError
 from ecotone.systems.phenology.distribution import BloomDays, quantile
-from ecotone.systems.phenology.hybrid import network, storing
+from ecotone.systems.phenology.hybrid import judging, network, storing
 from ecotone.systems.phenology.hybrid.config import HybridConfig
 from ecotone.systems.phenology.hybrid.features import KNOTS, Features, Places, features
 from ecotone.systems.phenology.hybrid.identify import Learned, learn_about
@@ -25,14 +25,13 @@ from ecotone.systems.phenology.hybrid.members import Fit, lay_out, stack
 from ecotone.systems.phenology.hybrid.model import Core, Hybrid, Parameters
 from ecotone.systems.phenology.hybrid.paper import DECAY, WEIGHTS, Published
 from ecotone.systems.phenology.hybrid.spread import NODES, widths
-from ecotone.systems.phenology.hybrid.train import Trained, losses, train
+from ecotone.systems.phenology.hybrid.train import Trained, train
 from ecotone.systems.phenology.recovery import FittedResponse, winter_hours
 
 Array = np.ndarray
 ROWS = 128  # seasons answered at a time
 LEAST = 5  # seasons a fit needs
 LATER = 15  # days after the last bloom that held-out years may still be late by
-CLEARLY = 2.0  # standard errors by which a member must fit worse than the best to be dropped
 BEYOND = 0  # years beyond those of training up to which a drift goes on
 
 
@@ -184,7 +183,7 @@ class HybridPhenology:
         self._learned = self._stored_days = None  # of an earlier fit
         self.taken_over_ = False
         members = {k: v[own] for k, v in result.parameters.items()}
-        kept = _as_good(
+        kept = judging.as_good(
             core := self.core, {k: v[: fit.answering] for k, v in members.items()}, f, fit, self.config.outliers
         )
         self.parameters_ = {k: v[: fit.answering][kept].contiguous() for k, v in members.items()}
@@ -196,8 +195,8 @@ class HybridPhenology:
         winter = winter_hours(learned)
         usual = winter.temperature[winter.usual()]
         self.usual_ = (float(usual.min()), float(usual.max())) if len(usual) else (0.0, 10.0)
-        self._held = _held_out(core, {k: v[fit.answering :] for k, v in members.items()}, f, fit)
-        self.scale_ = _scale(self._held, f)
+        self._held = judging.held_out(core, {k: v[fit.answering :] for k, v in members.items()}, f, fit)
+        self.scale_ = judging.scale(self._held, f)
         bloomed = torch.from_numpy(fit.rows) & f.usable & ~f.after & ~f.before
         self.spread_ = widths(core, self.parameters_, places, f, torch.nonzero(bloomed)[:, 0])
         return self
@@ -453,50 +452,3 @@ def _start(
         members = sum(fit.members for fit in fits)
         start |= {k: v[torch.arange(members) % len(v)] for k, v in take_over.items()}
     return start
-
-
-def _as_good(core: Core, p: Parameters, f: Features, fit: Fit, outliers: float) -> Array:
-    """Members that are not clearly worse than the best on the seasons learned from: within twice the paired standard error."""
-    with torch.no_grad():
-        each = losses(core, p, f, outliers).numpy()[:, fit.rows].astype(float)
-    gap = each - each[each.mean(1).argmin()]
-    error = gap.std(1, ddof=1) / gap.shape[1] ** 0.5
-    return np.flatnonzero(gap.mean(1) <= CLEARLY * error + 1e-9)
-
-
-def _held_out(core: Core, p: Parameters, f: Features, fit: Fit) -> dict[str, Array] | None:
-    """Progress of held-out seasons by the member that did not see them: row (H,), fold (H,), z (H, S)."""
-    if not len(fit.folds):
-        return None
-    from ecotone.systems.phenology.hybrid.uncertainty import take
-
-    fold = np.where(fit.folds.any(0), fit.folds.argmax(0), -1)
-    z = np.zeros((len(f), f.days))
-    for k in range(len(fit.folds)):
-        own = np.flatnonzero(fold == k)
-        if len(own):
-            with torch.no_grad():
-                one = {name: v[k : k + 1] for name, v in p.items()}
-                z[own] = core.course(one, take(f, torch.from_numpy(own))).progress[0].numpy()
-    rows = np.flatnonzero(fold >= 0)
-    return {"row": rows, "fold": fold[rows], "z": z[rows]}
-
-
-def _scale(held: dict[str, Array] | None, f: Features) -> float:
-    """The factor on progress under which held-out bloom days are likeliest; 1 without held-out years."""
-    if held is None:
-        return 1.0
-    from ecotone.losses.bloom_day import log_likelihood, with_outliers
-
-    row = torch.from_numpy(held["row"])
-    z = torch.from_numpy(held["z"])
-    at = f.event[row]
-    now = z.gather(1, at[:, None])[:, 0]
-    before = torch.where(at > 0, z.gather(1, (at - 1).clamp(min=0)[:, None])[:, 0], torch.full_like(now, -60.0))
-    best, found = -np.inf, 1.0
-    for factor in np.exp(np.linspace(np.log(0.3), np.log(2.0), 39)):
-        value = log_likelihood(factor * now, factor * before, f.after[row], f.before[row])
-        total = float(with_outliers(value, 0.01, f.days, f.after[row] | f.before[row]).mean())
-        if total > best:
-            best, found = total, float(factor)
-    return found

@@ -36,7 +36,7 @@ WIDER, FORM = 1.2, 0.02  # bands of simulated trees of other seeds than any benc
 WIDEST = 0.2  # mean standard deviation of the response (maximum 1) up to which its shape counts as known
 NARROWER = 0.8  # share of the width of the priors alone: a stiff shape is narrow without any data
 LEAST_LIMITED = 0.1  # share of seasons in which chill must have mattered
-EASE, SHIFT = 0.9, 0.5  # a tenth less chill needed, and the days of earlier bloom that count as mattering
+EASE, SHIFT = 0.9, 1.0  # a tenth less chill needed, and the whole days of earlier bloom that count as mattering
 TAKEN = " The response was taken over from another fit; this is what that fit knew of it."
 MAIN = ("chill", "heat", "base", "release", "bloom")
 
@@ -49,7 +49,7 @@ class Learned:
         response_sd: (K,) standard deviation of the response at the knots, maximum of the response 1.
         width: Mean of it over the usual winter temperatures.
         prior_width: The same if there were priors alone.
-        limited: Share of seasons in which a tenth less chill would have brought bloom forward by half a day.
+        limited: Share of seasons in which a tenth less chill would have brought bloom forward by a day.
         effective: Parameters that the data set (trace of data curvature times covariance).
         total: All parameters.
         seasons: Seasons learned from.
@@ -103,7 +103,7 @@ class Learned:
             ),
             Check(
                 title="Winters in which chill mattered",
-                claim="share of seasons in which a tenth less chill would have brought bloom forward, at least",
+                claim="share of seasons in which a tenth less chill would have brought bloom forward by a day, at least",
                 measured=self.limited,
                 bound=LEAST_LIMITED,
                 verdict="pass" if self.limited >= LEAST_LIMITED else "fail",
@@ -212,7 +212,6 @@ def _limited(core: Hybrid, p: Parameters, f: Features) -> float:
     """Share of seasons, mean over members."""
     with torch.no_grad():
         days = [(core.course(p, f, ease=ease).progress < 0).sum(-1).float() for ease in (1.0, EASE)]
-        # whole days with a fraction of the last, so that half a day can be seen
         return float((days[0] - days[1] >= SHIFT).float().mean())
 
 
