@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from season_tables import bloom, daily
 
+from ecotone.data.daily_series import Filled
 from ecotone.data.seasons import Calendar, Status
 from ecotone.data.seasons_build import build_seasons
+from ecotone.data.temperature_tables import temperature_table
 from ecotone.errors import CODES, InputError, UsageError
 
 
@@ -89,6 +91,34 @@ def test_censored_never_and_unlabelled():
     assert report.unlabelled == 2 and "2 seasons without a record" in report.summary()
     alone, _ = build_seasons(None, daily("2000-01-01", "2006-03-15", latitude=47.0), all_years=True)
     assert alone.year.tolist() == [2001, 2002, 2003, 2004, 2005, 2006] and not alone.observed.any()
+
+
+def test_seasons_left_out_are_told_with_their_reasons():
+    frame = daily("2000-01-01", "2006-03-15", latitude=47.0).set_index("date")
+    frame.loc["2003-01-10":"2003-01-20", ["tmin"]] = np.nan
+    frame.loc["2005-01-10":"2005-01-20", ["tmin"]] = np.nan
+    frame.loc["2006-03-01":, ["tmin"]] = np.nan  # not measured yet
+    frame = frame.reset_index()
+    seasons, report = build_seasons(bloom(years=[2001, 2003], latitude=47.0), frame, all_years=True, max_missing=0.2)
+    assert seasons.year.tolist() == [2001, 2002, 2004, 2006] and seasons.known[-1].sum() == 151
+    lost = report.lost.set_index("year")  # 2000 began before the table did
+    assert lost["record"].to_dict() == {2003: True, 2005: False} and set(lost["site_id"]) == {"A"}
+    assert lost.loc[2003, "reason"] == "a gap of 11 days before bloom at station A"
+    assert lost.loc[2005, "reason"] == "a gap of 11 days from 2004-10-01 on at station A"
+    late = frame[frame["date"] >= "2005-11-01"]
+    with pytest.raises(
+        InputError, match=r"no season has usable temperatures; A 2006: 31 of 151 days from 2005-10-01 on"
+    ):
+        build_seasons(None, late, all_years=True)
+
+
+def test_days_with_a_mean_span_a_station():
+    frame = pd.concat([daily("2001-01-01", "2001-01-09"), daily("2001-01-01", "2001-01-03", "B")])
+    frame.loc[(frame["station_id"] == "B") | (frame["date"].str[-2:].isin(["01", "05", "08", "09"])), "tmin"] = np.nan
+    filled = Filled.of(temperature_table(frame)[0], 3)
+    first, last = filled.span()
+    assert str(first[0]) == "2001-01-02" and str(last[0]) == "2001-01-07"
+    assert np.isnat(first[1]) and np.isnat(last[1])
 
 
 def test_outside_the_season_and_years_without_temperatures():

@@ -264,6 +264,16 @@ class Filled:
         values, _ = straight_lines(values, series.offset, max_gap)
         return cls(series, values, known, usual, bare)
 
+    def span(self) -> tuple[Array, Array]:
+        """(T,) datetime64[D] first and last day with a measured mean; NaT for stations without one."""
+        offset, at = self.series.offset, np.flatnonzero(self.known)
+        begin, stop = np.searchsorted(at, offset[:-1]), np.searchsorted(at, offset[1:])
+        first = np.full(len(begin), np.datetime64("NaT"), dtype="datetime64[D]")
+        last, has = first.copy(), stop > begin
+        first[has] = self.series.first[has] + (at[begin[has]] - offset[:-1][has])
+        last[has] = self.series.first[has] + (at[stop[has] - 1] - offset[:-1][has])
+        return first, last
+
     def cut(self, station: Array, first: Array, length: int) -> tuple[Array, Array, Array]:
         """Seasons of stations.
 

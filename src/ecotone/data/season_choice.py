@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ecotone.data.daily_series import DailySeries, Filled
+from ecotone.data.daily_series import Filled
 from ecotone.data.seasons import Calendar
 
 Array = np.ndarray
@@ -106,15 +106,14 @@ def judge(filled: Filled, station: Array, first: Array, upto: Array, length: int
     return Judged(station, lost.sum(axis=1), (run - since).max(axis=1, initial=0), quality)
 
 
-def unlabelled(
-    records: Any, site: Array, sites: Any, series: DailySeries, options: Array, calendar: Calendar
-) -> Wanted:
-    """Seasons of every site and year with temperatures and no usable record."""
-    first, last = series.first, series.last
+def unlabelled(records: Any, site: Array, sites: Any, filled: Filled, options: Array, calendar: Calendar) -> Wanted:
+    """Seasons of every site and year with temperatures and no usable record, up to the last day that was measured."""
+    first, last = filled.span()
     years, places, days = [], [], []
     latitude = sites["latitude"].to_numpy(dtype=float)
     for g in range(len(sites)):
         own = options[g][options[g] >= 0]
+        own = own[~np.isnat(first[own])]
         if not len(own):
             continue
         begin = int(first[own].min().astype("datetime64[Y]").astype(int)) + 1970

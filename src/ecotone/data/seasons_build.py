@@ -94,19 +94,20 @@ def build_seasons(
     warned += more
     filled = Filled.of(series, max_gap)
     wanted = Wanted.of_records(records, site)
-    added = unlabelled(records, site, sites, series, options, calendar) if all_years else None
+    added = unlabelled(records, site, sites, filled, options, calendar) if all_years else None
     if added is not None and years is not None:
         added = added.take((added.year >= years[0]) & (added.year <= years[1]))
     if added is not None:
         wanted = wanted.join(added)
     judged = choose(wanted, options, filled, calendar.length, max_missing, max_gap)
-    ok = _mask_gaps(records, wanted, judged, site, why, series, max_missing, max_gap)
+    ok, reasons = _mask_gaps(records, wanted, judged, site, why, series, max_missing, max_gap)
+    lost = _lost(wanted, judged, reasons, sites, filled)
     if not ok.any():
-        raise _nothing(records, table.where, where_t)
+        raise _nothing(records, lost, table.where, where_t)
     order = np.flatnonzero(ok)
     order = order[np.lexsort((wanted.row[order], wanted.year[order], wanted.site[order]))]
     seasons = _seasons(wanted, judged, order, filled, sites, records, calendar)
-    report = _report(records, sites, site, wanted, judged, order, series, warned, table.notes)
+    report = replace(_report(records, sites, site, wanted, judged, order, series, warned, table.notes), lost=lost)
     return seasons, replace(report, records=report.records.iloc[:0]) if bloom is None else report
 
 
@@ -175,38 +176,58 @@ def _mask_gaps(
     series: DailySeries,
     max_missing: float,
     max_gap: int,
-) -> Array:
-    """(N,) which seasons are kept; writes codes and reasons of the others into the records."""
+) -> tuple[Array, Array]:
+    """(N,) which seasons are kept, and (N,) why not, in words; writes codes and reasons into the records as well."""
     days = wanted.upto + 1
     none = judged.station < 0
     nothing = ~none & (judged.missing >= days)
     many = ~none & ~nothing & (judged.missing > max_missing * days)
     long = ~none & ~nothing & ~many & (judged.gap > max_gap)
-    codes, reasons = (
-        records["code"].to_numpy(dtype=object, copy=True),
-        records["reason"].to_numpy(dtype=object, copy=True),
-    )
+    codes, told = (records[name].to_numpy(dtype=object, copy=True) for name in ("code", "reason"))
     names = series.stations["station_id"].to_numpy()
-    for i in np.flatnonzero((none | nothing | many | long) & (wanted.row >= 0)):
+    reasons = np.full(len(days), "", dtype=object)
+    for i in np.flatnonzero(none | nothing | many | long):
         r, station = wanted.row[i], judged.station[i]
+        at = f"station {names[station]}" if not none[i] and names[station] else "the station"
+        before = "before bloom" if r >= 0 else f"from {wanted.first[i]} on"
         if none[i]:
-            codes[r], reasons[r] = "PH612", why[site[r]]
-            continue
-        at = f"station {names[station]}" if names[station] else "the station"
-        codes[r] = "PH614"
-        if nothing[i]:
+            reasons[i] = why[wanted.site[i]]
+        elif nothing[i]:
             span = f"{series.first[station]} to {series.last[station]}"
-            reasons[r] = f"{at} ({span}) has no temperatures in this season"
+            reasons[i] = f"{at} ({span}) has no temperatures in this season"
         elif many[i]:
             share = judged.missing[i] / days[i]
-            reasons[r] = f"{judged.missing[i]} of {days[i]} days before bloom are missing at {at} ({share:.1%})"
+            reasons[i] = f"{judged.missing[i]} of {days[i]} days {before} are missing at {at} ({share:.1%})"
         else:
-            reasons[r] = f"a gap of {judged.gap[i]} days before bloom at {at}"
-    records["code"], records["reason"] = codes, reasons
-    return ~(none | nothing | many | long)
+            reasons[i] = f"a gap of {judged.gap[i]} days {before} at {at}"
+        if r >= 0:
+            codes[r], told[r] = "PH612" if none[i] else "PH614", reasons[i]
+    records["code"], records["reason"] = codes, told
+    return ~(none | nothing | many | long), reasons
 
 
-def _nothing(records: Any, where: str, where_t: str) -> InputError:
+def _lost(wanted: Wanted, judged: Judged, reasons: Array, sites: Any, filled: Filled) -> pd.DataFrame:
+    """Seasons left out: site_id, year, record (whether there is one), reason.
+
+    A season without a record that began before the table did is told only where it is the last one of its site.
+    """
+    first, _ = filled.span()
+    begins = first[np.maximum(judged.station, 0)]
+    latest = np.full(len(sites), np.iinfo(np.int64).min)
+    np.maximum.at(latest, wanted.site, wanted.year)
+    told = (wanted.row >= 0) | (wanted.first >= begins) | (wanted.year == latest[wanted.site])
+    some = np.flatnonzero((reasons != "") & told)
+    name = sites["site_id"].to_numpy(dtype=object)[wanted.site[some]]
+    return pd.DataFrame(
+        {"site_id": name, "year": wanted.year[some], "record": wanted.row[some] >= 0, "reason": reasons[some]}
+    )
+
+
+def _nothing(records: Any, lost: pd.DataFrame, where: str, where_t: str) -> InputError:
+    if len(lost) and not lost["record"].to_numpy(dtype=bool).any():
+        one = lost.iloc[0]
+        what = f"no season has usable temperatures; {one['site_id']} {one['year']}: {one['reason']}"
+        return InputError("PH616", where_t, what, "give the days from the start of the season on, or raise --max-gap")
     left = records[records["code"] != ""]
     code = left["code"].value_counts().index[0] if len(left) else "PH612"
     example = left[left["code"] == code].iloc[0] if len(left) else None

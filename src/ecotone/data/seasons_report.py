@@ -24,6 +24,7 @@ class SeasonReport:
         unlabelled: Seasons without a record that were added.
         warnings: What was noticed and handled.
         notes: What was noticed, in words.
+        lost: One row per season that was left out: site_id, year, record (whether it has one), reason.
     """
 
     records: pd.DataFrame
@@ -31,6 +32,7 @@ class SeasonReport:
     unlabelled: int = 0
     warnings: tuple[EcotoneWarning, ...] = ()
     notes: tuple[str, ...] = field(default_factory=tuple)
+    lost: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["site_id", "year", "record", "reason"]))
 
     def to_frame(self) -> pd.DataFrame:
         """One row per bloom record."""

@@ -100,7 +100,7 @@ def test_what_cannot_be_answered_says_why(seasons: Seasons) -> None:
     climate = Climate.of(seasons)
     found = answer(by_heat, alone, alone, climate)
     assert np.isnan(found.bloom.day[0]) and found.bloom.reason[0] == NO_PAST
-    found = answer(by_heat, alone, seasons, climate, dropped=np.array([True]))
+    found = answer(by_heat, alone, seasons, climate, dropped=np.array([NO_WEATHER], dtype=object))
     assert np.isnan(found.bloom.day[0]) and found.bloom.reason[0] == NO_WEATHER
     late = hidden(seasons.take([0]), "06-25")
     found = answer(by_heat, late, seasons, climate, not_yet=True)

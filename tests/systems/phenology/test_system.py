@@ -13,7 +13,7 @@ import pytest
 from ecotone.abilities import Forecasts
 from ecotone.cli.main import main
 from ecotone.contract import Check, Contributions, Curve
-from ecotone.errors import InputError, UsageError
+from ecotone.errors import EcotoneWarning, InputError, UsageError
 from ecotone.systems.phenology.options import Ask, Inputs, Query, read_columns, read_years
 
 
@@ -266,6 +266,58 @@ def test_hourly_seasons_are_stored(fitted: Any) -> None:
     tensors["site"] = tensors["site"] + 99
     with pytest.raises(ValueError, match="unknown sites"):
         unpack(tensors, notes)
+
+
+# ------------------------------------------------------------------------------------------------ temperatures with holes
+def winter(tree_folder: Path) -> pd.DataFrame:
+    """Temperatures of all sites in the season that the tables of fit end in, moved one year on."""
+    table = pd.read_csv(tree_folder / "temperature.csv")
+    date = pd.to_datetime(table["date"])
+    last = date.max().year
+    own = table[(date >= f"{last - 1}-10-01") & (date < f"{last}-02-21")].copy()
+    return own.assign(
+        date=(pd.to_datetime(own["date"]) + pd.DateOffset(years=1)).dt.strftime("%Y-%m-%d")
+    ).drop_duplicates(["site_id", "date"])
+
+
+def test_empty_days_at_the_end_are_days_to_come(fitted: Any, tree_folder: Path) -> None:
+    table = winter(tree_folder)
+    date = table["date"].to_numpy()
+    cut = f"{date.max()[:4]}-01-25"
+    gone = (table["site_id"] == "site-01") & (table["date"] > cut)
+    padded = table.assign(tmin_c=table["tmin_c"].mask(gone))
+    want = fitted.predict({"temperature": [table[~gone]]}).to_frame()
+    got = fitted.predict({"temperature": [padded]}).to_frame()
+    assert list(got["site_id"]) == ["site-01", "site-02", "site-03"] and got["known_until"][0] == cut
+    pd.testing.assert_frame_equal(got, want)
+
+
+def test_a_gap_in_a_season_is_told(fitted: Any, tree_folder: Path) -> None:
+    table = winter(tree_folder)
+    gap = (table["site_id"] == "site-02") & table["date"].str[5:].between("12-01", "12-11")
+    for query in ({}, {"sites": "site-02"}):
+        found = fitted.predict({"temperature": [table[~gap]], **query}).to_frame().set_index("site_id")
+        assert np.isnan(found.loc["site-02", "doy"]) and "11 of" in str(found.loc["site-02", "reason"])
+        assert len(found) == (1 if query else 3)
+    assert found["kind"].notna().all()
+
+
+def test_sites_without_temperatures_are_named(fitted: Any, tree_folder: Path) -> None:
+    table = winter(tree_folder)
+    some = table[table["site_id"] == "site-01"]
+    with pytest.warns(EcotoneWarning, match="no temperatures of site-02, site-03"):
+        assert len(fitted.predict({"temperature": [some]}).to_frame()) == 1
+    found = fitted.predict({"temperature": [some], "sites": ["site-01", "site-02"]}).to_frame()
+    assert np.isfinite(found["doy"][0]) and found["reason"][1] == "no temperatures of this site"
+    with pytest.raises(UsageError, match="no such site"):
+        fitted.predict({"temperature": [some], "sites": "site-9"})
+
+
+def test_a_table_that_begins_too_late_is_told_so(fitted: Any, tree_folder: Path) -> None:
+    table = winter(tree_folder)
+    with pytest.raises(InputError, match=r"site-01 .*: 31 of .* days from .*-10-01 on are missing") as caught:
+        fitted.predict({"temperature": [table[table["date"].str[5:7] != "10"]]})
+    assert caught.value.code == "PH616"
 
 
 # ------------------------------------------------------------------------------------------------ taking a response over

@@ -23,7 +23,7 @@ Predict = Callable[[Seasons], BloomDays]
 EARLIER = 5  # past years that are enough to leave out later ones
 WHOLE = 0.9  # share of its remaining days that a past year must have measured
 NO_PAST = "incomplete season, and no past year of the site to complete it with"
-NO_WEATHER = "no temperatures of this season"
+NO_WEATHER = "no temperatures of this season that can be used: none at all, or gaps in them"
 ALL_BUT_CERTAIN = "bloom by the last known day is certain for the model, so that none after it can be given"
 _AT_ONCE = 1024  # completions predicted together
 
@@ -191,17 +191,16 @@ def answer(
         completions: Most of them for a season.
         not_yet: Whether bloom has not come by the last known day of the incomplete seasons.
         warm: Degrees that every hour is warmed by.
-        dropped: (N,) seasons that are not to be answered.
+        dropped: (N,) why a season is not to be answered, "" where it is.
     """
     n, length = len(seasons), seasons.length
     beyond = np.full((n, 2), np.nan)
-    dropped = np.zeros(n, dtype=bool) if dropped is None else dropped
     end = last_known(seasons)
     cdf, day = np.full((n, length), np.nan), np.full(n, np.nan)
-    reason, count = np.full(n, "", dtype=object), np.zeros(n, dtype=int)
-    reason[dropped] = NO_WEATHER
-    open_: Array = (end < length - 1) & ~dropped
-    for rows in _chunks(np.flatnonzero(~open_ & ~dropped)):
+    reason, count = np.full(n, "", dtype=object) if dropped is None else dropped.copy(), np.zeros(n, dtype=int)
+    asked = reason == ""
+    open_: Array = (end < length - 1) & asked
+    for rows in _chunks(np.flatnonzero(~open_ & asked)):
         part = seasons.take(rows).warmed(warm).unlabelled()
         found = predict(part)
         cdf[rows], day[rows], reason[rows] = found.cdf, found.day, found.reason

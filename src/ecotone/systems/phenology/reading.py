@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ecotone.data.seasons import Seasons
-from ecotone.errors import InputError, UsageError, suggest
+from ecotone.data.seasons import Calendar, Seasons
+from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
 from ecotone.systems.phenology.options import Inputs, Query, read_columns, read_years
 
 if TYPE_CHECKING:
     from ecotone.data.seasons_report import SeasonReport
 
+Array = np.ndarray
+Blank = tuple[str, int, str]
+"""Site, year and reason of a season that is asked for and has no usable temperatures; no reason for one to come."""
+NO_STATION = "no temperatures of this site"
 MIDDLE = 45.0  # degrees, of sites that state none
 _STATION_FILES = 10_000
 
@@ -50,31 +54,73 @@ def read_inputs(inputs: Inputs) -> tuple[Seasons, SeasonReport]:
     return _build(inputs, kept(inputs), bloom=inputs.bloom, years=read_years(inputs.years))
 
 
-def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> tuple[Seasons, SeasonReport]:
+def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> tuple[Seasons, list[Blank]]:
     """Seasons of a query with temperatures of its own; everything but the files is as it was in `fit`.
 
     Args:
         query: With temperatures.
         stored: Options of `fit`.
         sites: Those of `fit`; without bloom days or station tables in the query they keep their places and stations.
+
+    Returns:
+        The seasons, and those that were asked for but have no usable temperatures.
     """
     options = dict(stored)
     for name in ("temperature_unit", "latitude"):
         if getattr(query, name) is not None:
             options[name] = getattr(query, name)
     if query.bloom is not None:
-        return _build(query, options, bloom=query.bloom, years=None)
+        seasons, report = _build(query, options, bloom=query.bloom, years=None)
+        return seasons, _lost(report)
     table = sites[["site_id", "latitude", "longitude", "altitude", "country", "group"]].assign(year=np.nan, doy=np.nan)
     pairs: Any = pd.DataFrame({"site_id": sites["site_id"], "station_id": sites["station"]})
     pairs = pairs[pairs["station_id"] != ""]
     known = options | {"species": None, "phase": None, "bloom_columns": []}
     own = query if query.stations or not len(pairs) else query.model_copy(update={"stations": [pairs]})
     try:
-        return _build(own, known, bloom=table, years=None)
+        seasons, report = _build(own, known, bloom=table, years=None)
     except InputError as error:
         if error.code != "PH616":
             raise
-        return _build(query, options, bloom=None, years=None)  # other stations: each is a site of its own
+        seasons, report = _build(query, options, bloom=None, years=None)  # other stations: each is a site of its own
+        return seasons, _lost(report)
+    lost = _lost(report)
+    there = {str(name) for name in seasons.site_id} | {name for name, _, _ in lost}
+    bare = [str(name) for name in sites["site_id"] if str(name) not in there]
+    if bare and not query.sites:
+        some = ", ".join(bare[:5]) + (", ..." if len(bare) > 5 else "")
+        what = f"no temperatures of {some} ({len(bare)} of {len(sites)} sites)"
+        warnings.warn(
+            EcotoneWarning("PH612", "--temperature", what, "add their stations, or ask for --sites"), stacklevel=3
+        )
+    latest = int(seasons.year.max())
+    return seasons, lost + [(name, latest, NO_STATION) for name in query.sites if name in bare]
+
+
+def _lost(report: SeasonReport) -> list[Blank]:
+    rows: Any = report.lost
+    return [(str(r.site_id), int(r.year), str(r.reason)) for r in rows.itertuples()]
+
+
+def first_of_each(seasons: Seasons, why: Array) -> tuple[Seasons, Array]:
+    """One season per site and year, those with temperatures before those without."""
+    order = np.lexsort((why != "", seasons.year, seasons.site))
+    _, first = np.unique(np.stack([seasons.site, seasons.year])[:, order], axis=1, return_index=True)
+    once = np.sort(order[first])
+    return seasons.take(once), why[once]
+
+
+def with_blanks(seasons: Seasons, why: Array, rows: Sequence[Blank], calendar: Calendar) -> tuple[Seasons, Array]:
+    """Seasons by site and year, with others of the same sites that have no temperatures, and (N,) why there is no answer."""
+    from ecotone.systems.phenology.forecast import blank_seasons, joined
+
+    if not rows:
+        return seasons, why
+    place = {str(name): g for g, name in enumerate(seasons.sites["site_id"])}
+    site, year = np.array([place[str(name)] for name, _, _ in rows]), np.array([y for _, y, _ in rows])
+    both = joined([seasons, blank_seasons(seasons.sites, site, year, seasons, calendar)])
+    order = np.lexsort((both.year, both.site))
+    return both.take(order), np.concatenate([why, np.array([w for _, _, w in rows], dtype=object)])[order]
 
 
 def kept(inputs: Inputs) -> dict[str, Any]:
@@ -84,7 +130,6 @@ def kept(inputs: Inputs) -> dict[str, Any]:
 
 
 def _build(given: Any, options: Mapping[str, Any], *, bloom: Any, years: Any) -> tuple[Seasons, SeasonReport]:
-    from ecotone.data.seasons import Calendar
     from ecotone.data.seasons_build import build_seasons
 
     bloom_options = {

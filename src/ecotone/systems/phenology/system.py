@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ecotone.systems.phenology.scores import Held
 
 Array = np.ndarray
+_MOST_ASKED = 1_000_000
 SHOWN = 6  # sites with evidence of their own when none is asked for
 
 
@@ -189,38 +190,36 @@ class PhenologySystem(System):
         }
 
     def _asked(self, data: Any) -> tuple[Seasons, Array]:
-        """Seasons of a query, one per site and year, and (N,) which have no temperatures though asked for."""
-        from ecotone.systems.phenology.forecast import blank_seasons, joined
-        from ecotone.systems.phenology.reading import check_sites, read_query
+        """Seasons of a query, one per site and year, and (N,) why one cannot be answered, "" where it can."""
+        from ecotone.systems.phenology.forecast import NO_WEATHER
+        from ecotone.systems.phenology.reading import check_sites, first_of_each, read_query, with_blanks
 
         if isinstance(data, Seasons):
-            return replace(data, extra={}), np.zeros(len(data), dtype=bool)
+            return replace(data, extra={}), np.full(len(data), "", dtype=object)
         query = _query(data)
-        seasons = self.seasons
+        seasons, why = self.seasons, np.full(len(self.seasons), "", dtype=object)
+        calendar = Calendar(self.stored_inputs["season_start"], self.seasons.length)
         if query.temperature:
-            seasons = read_query(query, self.stored_inputs, self.seasons.sites)[0]
-        _, once = np.unique(np.stack([seasons.site, seasons.year]), axis=1, return_index=True)
-        seasons = seasons.take(np.sort(once))
+            seasons, lost = read_query(query, self.stored_inputs, self.seasons.sites)
+            why = np.full(len(seasons), "", dtype=object)
+            seasons, why = with_blanks(seasons, why, lost, calendar)
+        seasons, why = first_of_each(seasons, why)
         check_sites(query.sites, list(dict.fromkeys(str(s) for s in seasons.site_id)))
         if query.sites:
-            seasons = seasons.take(np.isin(seasons.site_id.astype(str), query.sites))
+            own = np.isin(seasons.site_id.astype(str), query.sites)
+            seasons, why = seasons.take(own), why[own]
         years = read_years(query.years)
         if years is None:
-            return seasons, np.zeros(len(seasons), dtype=bool)
+            return seasons, why
+        inside = (seasons.year >= years[0]) & (seasons.year <= years[1])
         last = {int(g): int(seasons.year[seasons.site == g].max()) for g in np.unique(seasons.site)}
         there = set(zip(seasons.site.tolist(), seasons.year.tolist(), strict=True))
-        absent = [(g, y) for g in last for y in range(years[0], years[1] + 1) if (g, y) not in there]
-        inside = seasons.take((seasons.year >= years[0]) & (seasons.year <= years[1]))
-        if len(absent) > 1_000_000:
+        if (years[1] - years[0] + 1) * len(last) > _MOST_ASKED:
             raise UsageError("US104", "--years", f"{query.years} is too wide", "ask for fewer years")
-        if not absent:
-            return inside, np.zeros(len(inside), dtype=bool)
-        site, year = np.array(absent, dtype=np.int64).T
-        calendar = Calendar(self.stored_inputs["season_start"], seasons.length)
-        both = joined([inside, blank_seasons(seasons.sites, site, year, seasons, calendar)])
-        gone = np.concatenate([np.zeros(len(inside), dtype=bool), np.array([y < last[g] for g, y in absent])])
-        order = np.lexsort((both.year, both.site))
-        return both.take(order), gone[order]
+        absent = [(g, y) for g in last for y in range(years[0], years[1] + 1) if (g, y) not in there]
+        names = seasons.sites["site_id"].to_numpy(dtype=object)
+        rows = [(names[g], y, NO_WEATHER if y < last[g] else "") for g, y in absent]
+        return with_blanks(seasons.take(inside), why[inside], rows, calendar)
 
     # -------------------------------------------------------------------------------------------- evidence
     def explain(self, data: Any = None, *, target: Any = None, **ask: Any) -> list[Evidence]:
@@ -314,11 +313,11 @@ class PhenologySystem(System):
         if not isinstance(data, Seasons) and _query(data).bloom is None:
             raise UsageError("US105", "--bloom", "is missing", "pass the bloom days to score against: --bloom FILE")
         seasons, dropped = self._asked(data)
-        known = seasons.observed & np.isfinite(seasons.event) & ~dropped
+        known = seasons.observed & np.isfinite(seasons.event) & (dropped == "")
         if not known.any():
             raise InputError("OC205", "bloom table", "no season has a known day of bloom", "add bloom days")
         seasons = seasons.take(known)
-        nothing = np.zeros(len(seasons), dtype=bool)
+        nothing = np.full(len(seasons), "", dtype=object)
         found = self._answers(seasons, nothing, Ask(), joined([self.seasons, seasons]))[0.0].bloom
         low, high = found.quantiles((0.05, 0.95)).T
         held = scores.Held(seasons, found.day, low, high, np.zeros(len(seasons), dtype=int))
