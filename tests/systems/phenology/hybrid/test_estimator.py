@@ -95,7 +95,7 @@ def test_transfer_keeps_the_chill_response(options: dict[str, Any]) -> None:
     other = trees(9, sites=2, years=6).seasons
     new = old.transfer(other)
     kept = ("w1", "b1", "w2", "b2", "w3", "b3") if options else (
-        "net_in", "net_bias", "net_out", "net_level", "negation", "base", "bend", "release", "bloom", "chill"
+        "net_in", "net_bias", "net_out", "net_level", "negation", "base", "bend", "release", "bloom", "chill", "heat"
     )  # fmt: skip
     assert all(bool((new.parameters_[k] == old.parameters_[k]).all()) for k in kept)
     assert new.places_.sites == tuple(map(str, other.sites["site_id"]))

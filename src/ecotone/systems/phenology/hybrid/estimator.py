@@ -166,7 +166,9 @@ class HybridPhenology:
             learning_rate=config.learning_rate,
             outliers=config.outliers,
             together=together,
-            fixed=("negation",) if start_from is None else tuple(k for k in start if k not in core.scalars),
+            fixed=("negation",)
+            if start_from is None
+            else tuple(k for k in start if k not in core.scalars(start_from.places_.groups)),
             decay=(DECAY, WEIGHTS) if config.network == "day" else (0.0, ()),
             schedule="steps" if config.preset == "paper" else "cosine",
             watch=None if progress is None else lambda step: progress(step, config.steps),
@@ -385,7 +387,9 @@ class HybridPhenology:
         config: HybridConfig | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> HybridPhenology:
-        """A model of other sites with this one's chill response, slopes and base kept; only the sites' scalars are learned.
+        """A model of other sites with this one's chill response, slopes and bases kept: only requirements are learned.
+
+        Those of sites are drawn to the kept one of their group; groups that are new here are drawn to the mean of all.
 
         Args:
             seasons: Of the other sites.
@@ -396,7 +400,7 @@ class HybridPhenology:
         config = (config or self.config).model_copy(update=kept)
         mask = [np.ones(len(seasons), dtype=bool)]
         (found,) = type(self).fit_splits(seasons, mask, config, [config.seed], progress, start_from=self)
-        found.usual_, found.taken_over_ = self.usual_, True
+        found.usual_, found.scale_, found.taken_over_ = self.usual_, self.scale_, True
         about = self.learned()  # what is known of the response is what that fit knew
         own = found.learned()
         shared = ("response_sd", "width", "prior_width", "limited")
@@ -434,6 +438,20 @@ def _group(values: Tensor, group: Tensor) -> Tensor:
     return torch.cat([values, values.new_zeros(len(values), 1)], 1)[:, group]
 
 
+def _taken(core: Core, old: HybridPhenology) -> Parameters:
+    """What a model of other sites takes over: all but sites; groups by their names, new ones at the mean of all."""
+    groups, found = core.places.groups, {}
+    known = [k for k, name in enumerate(groups) if name in old.places_.groups]
+    there = [old.places_.groups.index(groups[k]) for k in known]
+    for name, values in old.parameters_.items():
+        if name.endswith("_group"):
+            found[name] = values.new_zeros(len(values), len(groups))
+            found[name][:, known] = values[:, there]
+        elif not name.endswith("_site") and (isinstance(core, Hybrid) or name not in core.scalars(())):
+            found[name] = values
+    return found
+
+
 def _start(
     core: Core, config: HybridConfig, f: Features, fits: Sequence[Fit], old: HybridPhenology | None
 ) -> Parameters:
@@ -446,9 +464,6 @@ def _start(
         parts.append(core.initial(fit.members, generator, take(f, torch.from_numpy(np.flatnonzero(fit.rows)))))
     start = {k: torch.cat([p[k] for p in parts]) for k in parts[0]}
     if old is not None:
-        take_over = {
-            k: v for k, v in old.parameters_.items() if k not in core.scalars and not k.endswith(("_site", "_group"))
-        }
-        members = sum(fit.members for fit in fits)
-        start |= {k: v[torch.arange(members) % len(v)] for k, v in take_over.items()}
+        row = torch.arange(sum(fit.members for fit in fits)) % len(next(iter(old.parameters_.values())))
+        start |= {k: v[row] for k, v in _taken(core, old).items()}
     return start

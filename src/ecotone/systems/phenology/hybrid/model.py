@@ -60,9 +60,10 @@ class Course(NamedTuple):
 class Core(Protocol):
     """What trains and answers: ours below, the published form in `paper.py`."""
 
-    @property
-    def scalars(self) -> tuple[str, ...]:
-        """Parameters that are learned anew where the chill response is taken over."""
+    places: Places
+
+    def scalars(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """Parameters that are learned anew where the chill response is taken over from a model of the `known` groups."""
         ...
 
     def initial(self, members: int, generator: torch.Generator, f: Features) -> Parameters:
@@ -100,7 +101,13 @@ class Hybrid:
         self.knots = torch.as_tensor(KNOTS, dtype=torch.float32)
         self.group_of = torch.as_tensor(places.group_of, dtype=torch.long)
 
-    scalars = ("heat", "heat_group", "heat_site", "chill_group", "chill_site", "drift_site")
+    def scalars(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """See `Core`: the requirements of sites; those of groups where one is new, or sites have none of their own."""
+        groups, level = ("heat_group", "chill_group"), self.config.scalars
+        if level != "site":
+            return groups if level == "group" else ("heat", "chill")
+        own = ("heat_site", "chill_site", "drift_site")
+        return own if set(self.places.groups) <= set(known) else own + groups
 
     # -------------------------------------------------------------------------------------------- parameters
     def initial(self, members: int, generator: torch.Generator, f: Features) -> Parameters:

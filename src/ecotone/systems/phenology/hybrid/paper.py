@@ -29,10 +29,12 @@ DECAY = 1e-4
 class Published:
     """The model of the paper for many members at once."""
 
-    scalars = tuple(SCALARS)  # also the slopes, which belong to sites here
-
     def __init__(self, config: HybridConfig, places: Places) -> None:
         self.config, self.places = config, places
+
+    def scalars(self, known: tuple[str, ...]) -> tuple[str, ...]:
+        """All of them, also the slopes, which belong to sites here."""
+        return tuple(SCALARS)
 
     def kind(self, f: Features) -> Tensor:
         """(N,) which scalars a season uses; the last ones stand for what is not known."""
