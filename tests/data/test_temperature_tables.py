@@ -264,6 +264,20 @@ def test_unreadable_days():
     assert error.value.code == "PH605"
 
 
+def test_days_that_do_not_exist_are_left_out():
+    def table(**last):
+        frame = pd.DataFrame({"year": 2001, "doy": np.arange(1, 366), "tmin": 1.0, "tmax": 2.0})
+        return temperature_table(pd.concat([frame, pd.DataFrame({"tmin": [9.0], "tmax": [9.0], **last})]))
+
+    for year, doy in ((2001, 366), (2002, -365), (2001.5, 1)):
+        series, warned = table(year=[year], doy=[doy])
+        assert told(warned) == {"PH604"} and f"doy {doy}" in str(warned[0]), (year, doy)
+        assert str(series.last[0]) == "2001-12-31" and series.values[0, 0] == 1.0
+    for year, doy, day in ((2000, 366, "2000-12-31"), (2001, -365, "2000-01-01"), (2001, 0, "2000-12-31")):
+        series, warned = table(year=[year], doy=[doy])
+        assert not warned and str(series.first[0]) == day
+
+
 @pytest.mark.parametrize(
     ("columns", "code", "words"),
     [

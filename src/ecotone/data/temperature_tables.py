@@ -161,9 +161,10 @@ def _days(frame: Any, role: Mapping[str, str], where: str, order: str | None) ->
         if "clock" in role and np.isnan(hour).all():
             hour = _clock(frame[role["clock"]])
     else:
-        doy = _column(frame, role, "doy")
-        doy[(np.abs(doy) > 366)] = np.nan
-        days = days_of(_column(frame, role, "year"), doy)
+        year, doy = _column(frame, role, "year"), _column(frame, role, "doy")
+        days = days_of(year, doy)
+        # day 366 of a common year is no 1 January, and counting back ends with the year before
+        days[days.astype("datetime64[Y]").astype(float) + 1970 != year - (np.rint(doy) < 1)] = np.datetime64("NaT")
     days = np.where((days < _OLDEST) | (days > _NEWEST), np.datetime64("NaT", "D"), days)
     if np.isfinite(hour).any():
         late = hour == 24
