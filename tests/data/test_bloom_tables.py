@@ -70,6 +70,15 @@ def test_days_that_do_not_exist_are_listed():
     assert dates(table)[7] == "1066-04-10"
 
 
+def test_what_cannot_be_read_is_shown_as_written():
+    dates = ["1992-02-30", "30/02/1992", "Not yet", "-", "1992-04-01"]
+    table = bloom_table(pd.DataFrame({"site": list("ABCDE"), "year": 1992, "date": dates}))
+    assert codes(table) == ["PH604", "PH604", "", "PH618", ""]
+    assert table.frame["reason"].tolist()[:2] == [f"day {text!r} cannot be read" for text in dates[:2]]
+    table = bloom_table(pd.DataFrame({"site": ["A"], "year": ["in 1992"], "doy": ["c. 100"]}))
+    assert table.frame["reason"][0] == "year 'in 1992' is no number"
+
+
 def test_dates_beside_days_must_agree():
     frame = pd.DataFrame({"site": "A", "year": [2015, 2016], "doy": [91, 91], "date": ["2015-04-01", "2016-04-01"]})
     assert codes(bloom_table(frame)) == ["", "PH604"]

@@ -231,14 +231,19 @@ def _among(words: Array, known: set[str]) -> Array:
 
 
 def _numbers(column: Any) -> tuple[Array, Array]:
-    """(R,) numbers, NaN for missing marks such as -9999; (R,) plain words of cells that are neither."""
+    """(R,) numbers, NaN for missing marks such as -9999; (R,) what is written in cells that are neither."""
     number = as_numbers(column)
     number = np.where(np.isin(number, (-9999.0, -999.0, -99.0, 9999.0)), np.nan, number)
     word = np.full(len(column), "", dtype=object)
     if not pd.api.types.is_numeric_dtype(column):
         odd = np.flatnonzero(np.isnan(as_numbers(column)) & column.notna())
-        word[odd] = [plain(x) for x in column.to_numpy(dtype=object)[odd]]
+        word[odd] = [_written(x) for x in column.to_numpy(dtype=object)[odd]]
     return number, word
+
+
+def _written(cell: object) -> str:
+    """A cell as the table has it, "" for one without a letter or digit."""
+    return str(cell).strip() if plain(cell) else ""
 
 
 def _days(out: Any, frame: Any, role: Mapping[str, str], where: str, order: str | None) -> None:
@@ -287,7 +292,7 @@ def _written_dates(
     odd = np.isnat(written) & column.notna().to_numpy() & np.isnat(date) & (word == "")
     if odd.any():
         word = word.copy()
-        word[odd] = [plain(x) for x in text[odd]]
+        word[odd] = [_written(x) for x in text[odd]]
     differ = ~np.isnat(written) & ~np.isnat(date) & (written != date)
     if needed:
         gap = np.where(np.isnat(written), np.nan, written.astype("datetime64[Y]").astype(float) + 1970) - year
@@ -307,7 +312,9 @@ def _statuses(out: Any, frame: Any, role: Mapping[str, str], notes: list[str]) -
     codes, found = pd.factorize(said)
     # NPN writes -1 where the observer was not sure
     known = np.array([plain(x) if x != "-1" else "unknown" for x in found], dtype=object)[codes] if n else said
-    words = out.pop("word").to_numpy(dtype=object)
+    written = out.pop("word").to_numpy(dtype=object)
+    codes, found = pd.factorize(written)
+    words = np.array([plain(x) for x in found], dtype=object)[codes]
     date = out["date"].to_numpy()
     dated = ~np.isnat(date)
     never = _among(words, _NEVER) | _among(known, _NEVER)
@@ -321,7 +328,7 @@ def _statuses(out: Any, frame: Any, role: Mapping[str, str], notes: list[str]) -
         some = sorted(set(said[strange]))[:4]
         notes.append(f"status words not known, rows with a day taken as observed: {', '.join(some)}")
     readable = _among(words, {""} | _NEVER | _AFTER | _UNKNOWN)
-    _mask(out, ~readable, "PH604", lambda i: f"day {words[i]!r} cannot be read")
+    _mask(out, ~readable, "PH604", lambda i: f"day {written[i]!r} cannot be read")
     _mask(out, _among(known, _UNKNOWN) | (~dated & ~never & ~after), "PH618", "states no day of bloom")
     _mask(out, before & ~dated, "PH618", "states no day of bloom")
     _mask(out, ~dated & np.isnan(out["year"].to_numpy()), "PH604", "states no year")
