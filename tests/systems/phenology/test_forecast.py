@@ -120,6 +120,26 @@ def test_no_bloom_so_far_moves_the_answer_later(seasons: Seasons) -> None:
     )
 
 
+def test_no_bloom_by_a_day_after_the_last_temperature(seasons: Seasons) -> None:
+    day = by_heat(seasons).day[4]
+    known = hidden(seasons.take([4]), "02-01")
+    climate = Climate.of(seasons)
+    free = answer(by_heat, known, seasons, climate).bloom.cdf[0]
+    end, until = int(last_known(known)[0]), int(day)
+    assert end < until
+
+    def told(index: float) -> BloomDays:
+        return answer(by_heat, known, seasons, climate, not_yet=True, until=np.array([index])).bloom
+
+    cdf = told(until).cdf[0]
+    assert (cdf[: until + 1] == 0).all() and free[until] > 0.05
+    np.testing.assert_allclose(cdf[until + 1 :], (free[until + 1 :] - free[until]) / (1 - free[until]))
+    for index in (np.nan, -40.0, end - 5.0):  # the last temperature lies later
+        np.testing.assert_array_equal(told(index).cdf[0], told(end).cdf[0])
+    over = told(500.0)
+    assert np.isnan(over.day[0]) and over.reason[0]
+
+
 def test_measured_hours_are_completed_too(seasons: Seasons) -> None:
     hourly = replace(seasons, hours=seasons.hourly())
     known = hidden(seasons, "02-01")

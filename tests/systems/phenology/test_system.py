@@ -93,6 +93,15 @@ def test_less_is_known_earlier(fitted: Any) -> None:
     assert widths[0] > widths[1] > widths[2]
 
 
+def test_no_bloom_by_a_date_without_temperatures(fitted: Any) -> None:
+    query = {"years": "2001", "sites": "site-01"}  # the tables end with the year 2000
+    free = fitted.predict(query, by=["04-05", "04-06"]).to_frame().iloc[0]
+    told = fitted.predict(query, as_of="2001-04-05", not_yet=True, by=["04-05", "04-06"]).to_frame().iloc[0]
+    assert told["by_04-05"] == 0 and told["q05"] > 95 and told["known_until"] == "2000-12-31"
+    want = (free["by_04-06"] - free["by_04-05"]) / (1 - free["by_04-05"])
+    assert free["by_04-05"] > 0 and told["by_04-06"] == pytest.approx(want, abs=1e-3)
+
+
 def test_warming_gives_a_row_each_and_is_flagged(fitted: Any) -> None:
     table = fitted.predict({"years": "1999-2000"}, warm="0..6:3").to_frame()
     assert list(table["warm"][:3]) == [0, 3, 6] and len(table) == 18

@@ -24,7 +24,7 @@ EARLIER = 5  # past years that are enough to leave out later ones
 WHOLE = 0.9  # share of its remaining days that a past year must have measured
 NO_PAST = "incomplete season, and no past year of the site to complete it with"
 NO_WEATHER = "no temperatures of this season that can be used: none at all, or gaps in them"
-ALL_BUT_CERTAIN = "bloom by the last known day is certain for the model, so that none after it can be given"
+ALL_BUT_CERTAIN = "bloom by the day up to which there was none is certain for the model, so that none after it can be given"
 _AT_ONCE = 1024  # completions predicted together
 
 
@@ -178,6 +178,7 @@ def answer(
     *,
     completions: int = 30,
     not_yet: bool = False,
+    until: Array | None = None,
     warm: float = 0.0,
     dropped: Array | None = None,
 ) -> Answer:
@@ -190,6 +191,7 @@ def answer(
         climate: Of training.
         completions: Most of them for a season.
         not_yet: Whether bloom has not come by the last known day of the incomplete seasons.
+        until: (N,) day index by which it has not come either, where that lies later; NaN outside the season.
         warm: Degrees that every hour is warmed by.
         dropped: (N,) why a season is not to be answered, "" where it is.
     """
@@ -234,7 +236,8 @@ def answer(
     if waiting:
         complete(waiting)
     if not_yet:
-        _condition(cdf, reason, end, open_)
+        said = end if until is None else np.fmax(end, np.minimum(until, length - 1)).astype(int)
+        _condition(cdf, reason, said, open_)
     some: Array = open_ & np.isfinite(cdf[:, -1])
     if some.any():
         found = BloomDays.from_cdf(cdf[some], reason[some])

@@ -169,9 +169,11 @@ class PhenologySystem(System):
         return self.predict(data, **ask)
 
     def _answers(self, seasons: Seasons, dropped: Array, asked: Ask, pool: Seasons) -> dict[float, Answer]:
-        from ecotone.systems.phenology.forecast import answer, hidden
+        from ecotone.systems.phenology.forecast import answer, day_in_season, hidden
 
+        until = None
         if asked.as_of is not None:
+            until = day_in_season(seasons, asked.as_of)
             seasons = hidden(seasons, asked.as_of)
             if is_date(asked.as_of):  # what came later was not known either
                 pool = hidden(pool, asked.as_of)
@@ -183,6 +185,7 @@ class PhenologySystem(System):
                 self.climate,
                 completions=asked.completions,
                 not_yet=asked.not_yet,
+                until=until,
                 warm=warm,
                 dropped=dropped,
             )
