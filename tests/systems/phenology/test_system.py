@@ -102,6 +102,21 @@ def test_no_bloom_by_a_date_without_temperatures(fitted: Any) -> None:
     assert free["by_04-05"] > 0 and told["by_04-06"] == pytest.approx(want, abs=1e-3)
 
 
+def test_days_outside_the_season_are_refused(fitted: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        fitted.predict({"years": "1999"}, by=["04-10", "08-01"])
+    assert caught.value.code == "US104"
+    assert str(caught.value) == "--by: outside the season (10-01 to 07-01): 08-01 - ask for days within it"
+    north = fitted.trained.take(fitted.trained.year == 1999)
+    south = replace(north, first=north.first + np.timedelta64(182, "D"))  # 1 April 1999
+    both = replace(north.take([0, 1]), first=np.array([north.first[0], south.first[0]]))
+    table = fitted.predict(both, by=["02-01", "09-15"]).to_frame()
+    assert list(table["by_02-01"].isna()) == [False, True] and list(table["by_09-15"].isna()) == [True, False]
+    with pytest.raises(UsageError) as caught:
+        fitted.predict(south, by="02-01")
+    assert "(04-01 to 12-30): 02-01" in caught.value.what
+
+
 def test_warming_gives_a_row_each_and_is_flagged(fitted: Any) -> None:
     table = fitted.predict({"years": "1999-2000"}, warm="0..6:3").to_frame()
     assert list(table["warm"][:3]) == [0, 3, 6] and len(table) == 18

@@ -5,12 +5,14 @@ Letters: N seasons, W warmings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecotone.contract import Prediction
 from ecotone.data.seasons import Seasons
+from ecotone.errors import UsageError
 from ecotone.systems.phenology.forecast import Answer, day_in_season
 
 if TYPE_CHECKING:
@@ -43,6 +45,22 @@ def table(seasons: Seasons, answers: dict[float, Answer], ask: Ask) -> Predictio
     for name, unit in units.items():  # a hundredth of a day is more than any answer knows
         arrays[name] = np.round(arrays[name], 4 if unit == "1" else 2)
     return Prediction(arrays, units)
+
+
+def check_days(seasons: Seasons, days: Sequence[str]) -> None:
+    """Refuses days MM-DD that lie in none of the seasons; those of the other hemisphere only are left empty later.
+
+    Raises:
+        UsageError: US104 naming the days and when the seasons begin and end.
+    """
+    outside = [day for day in days if len(seasons) and np.isnan(day_in_season(seasons, day)).all()]
+    if not outside:
+        return
+    begin, one = np.unique([str(day)[5:] for day in seasons.first], return_index=True)
+    end = seasons.first[one] + seasons.length - 1
+    spans = " or ".join(f"{first} to {str(last)[5:]}" for first, last in zip(begin, end, strict=True))
+    what = f"outside the season ({spans}): {', '.join(outside)}"
+    raise UsageError("US104", "--by", what, "ask for days within it")
 
 
 def columns(seasons: Seasons, answer: Answer, ask: Ask, *, warm: float) -> dict[str, Array]:

@@ -24,7 +24,9 @@ EARLIER = 5  # past years that are enough to leave out later ones
 WHOLE = 0.9  # share of its remaining days that a past year must have measured
 NO_PAST = "incomplete season, and no past year of the site to complete it with"
 NO_WEATHER = "no temperatures of this season that can be used: none at all, or gaps in them"
-ALL_BUT_CERTAIN = "bloom by the day up to which there was none is certain for the model, so that none after it can be given"
+ALL_BUT_CERTAIN = (
+    "bloom by the day up to which there was none is certain for the model, so that none after it can be given"
+)
 _AT_ONCE = 1024  # completions predicted together
 
 

@@ -145,11 +145,15 @@ class PhenologySystem(System):
             dates, bloomed (probability within the season), by_MM-DD, kind ("hindcast", or "forecast" where bloom may still
             come), known_until, completions, extrapolates with beyond_site and beyond_all (degC outside the weather of
             training), and the reason where there is no answer.
+
+        Raises:
+            UsageError: US104 for a day of `by` outside all seasons.
         """
         from ecotone.systems.phenology import answers
 
         asked = Ask.parse(ask)
         seasons, dropped = self._asked(data)
+        answers.check_days(seasons, asked.by)
         return answers.table(seasons, self._answers(seasons, dropped, asked, self._pool(data, seasons)), asked)
 
     def _pool(self, data: Any, seasons: Seasons) -> Seasons:
