@@ -52,9 +52,17 @@ def test_what_is_missing_is_named() -> None:
         with pytest.raises(UsageError) as caught:
             Inputs.parse(given).check()
         assert caught.value.code == "US105" and caught.value.where == name
+    for given, name in (
+        ({"bloom": "b.csv"}, "--bloom"),
+        ({"max_gap": 9}, "--max-gap"),
+        ({"stations": "s"}, "--stations"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            Query.parse(given).check()
+        assert caught.value.code == "US105" and caught.value.where == name
     with pytest.raises(UsageError) as caught:
-        Query.parse(bloom="b.csv").check()
-    assert caught.value.code == "US105"
+        Query.parse(temperature="t.csv", bloom_columns="x").check()
+    assert caught.value.code == "US104"
 
 
 # ------------------------------------------------------------------------------------------------ answers
@@ -151,6 +159,36 @@ def test_temperatures_of_a_query_answer_the_same(fitted: Any, tree_folder: Path)
     np.testing.assert_allclose(given["doy"], own["doy"], atol=1e-6)
     alone = fitted.predict({k: v for k, v in query.items() if k != "bloom"}).to_frame()
     np.testing.assert_allclose(alone["doy"], own["doy"], atol=1e-6)  # sites keep their places and stations
+
+
+def test_what_messages_advise_is_an_option_of_the_query(fitted: Any, tree_folder: Path) -> None:
+    bloom, weather = (pd.read_csv(tree_folder / f"{name}.csv") for name in ("bloom", "temperature"))
+    bloom = bloom.drop(columns="date")
+    moved = bloom.assign(doy=bloom["doy"] + 3)
+    query = {"temperature": [weather], "bloom": pd.concat([bloom, moved])}
+    with pytest.raises(InputError) as caught:
+        fitted.evaluate(query)
+    assert caught.value.code == "PH606" and "--duplicates" in caught.value.fix
+    with pytest.warns(EcotoneWarning, match="settled by 'first'"):
+        scores = fitted.evaluate({**query, "duplicates": "first"})
+    assert scores.metrics["mae"].value == fitted.evaluate({**query, "bloom": bloom}).metrics["mae"].value
+    odd = {
+        "temperature": [weather.rename(columns={"tmin_c": "a", "tmax_c": "b"})],
+        "bloom": bloom.rename(columns={"doy": "c"}),
+    }
+    named = {"bloom_columns": "doy=c", "temperature_columns": ["tmin=a", "tmax=b"]}
+    np.testing.assert_array_equal(
+        fitted.predict({**odd, **named}).to_frame()["doy"], fitted.predict({**query, "bloom": bloom}).to_frame()["doy"]
+    )
+    stages = {**query, "bloom": pd.concat([bloom.assign(phenophase="first"), moved.assign(phenophase="full")])}
+    with pytest.raises(InputError) as caught:
+        fitted.predict(stages)
+    assert caught.value.code == "PH602" and "--phase" in caught.value.fix
+    assert np.isfinite(fitted.predict({**stages, "phase": "first", "years": "1995"}).to_frame()["doy"]).all()
+    holes = weather[~weather["date"].between("1995-01-10", "1995-01-18")]
+    for option, there in (({}, False), ({"max_gap": 9, "max_missing": 0.2}, True)):
+        asked = {"temperature": [holes], "bloom": bloom, "years": "1995", **option}
+        assert (np.isfinite(fitted.predict(asked).to_frame()["doy"]) == there).all()
 
 
 @pytest.mark.filterwarnings("ignore::ecotone.errors.EcotoneWarning")

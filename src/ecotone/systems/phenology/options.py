@@ -100,8 +100,17 @@ class Query(Options):
         temperature: Tables of temperatures of the seasons to answer for; the last season may be incomplete.
         bloom: Table of bloom days; for `evaluate` the truth, for `predict` the sites to answer for.
         stations: Tables that link site_id to station_id, or give coordinates of stations.
+        within_km: Use the nearest stations up to this distance for sites that name none; as in `fit` by default.
         temperature_unit: Unit of the temperatures; that of `fit` by default.
+        species: Species to keep where a site has several, or "all"; as in `fit` by default.
+        phase: Phenophase to keep where the table has several; that of `fit` by default.
         latitude: Degrees, for sites that state none and are not among those of `fit`.
+        max_missing: Largest share of days before bloom without a measured temperature; as in `fit` by default.
+        max_gap: Longest gap before bloom that is bridged, days; as in `fit` by default.
+        duplicates: What happens to contradicting records of one site and year; as in `fit` by default.
+        date_order: Whether dates such as 03/04/2015 are written day first or month first; as in `fit` by default.
+        bloom_columns: Columns of the bloom table, as role=column; those of `fit` by default.
+        temperature_columns: Columns of the temperature tables, as role=column; those of `fit` by default.
         years: Bloom years to answer for, such as 2024 or 2020-2025; all by default. A coming year without temperatures
             is answered from past years.
         sites: Sites to answer for; all by default.
@@ -110,8 +119,17 @@ class Query(Options):
     temperature: list[Any] = Field(default_factory=list)
     bloom: Any = None
     stations: list[Any] = Field(default_factory=list)
+    within_km: float | None = Field(default=None, gt=0)
     temperature_unit: Literal["C", "F", "K", "0.1C"] | None = None
+    species: str | None = None
+    phase: str | None = None
     latitude: float | None = Field(default=None, ge=-90, le=90)
+    max_missing: float | None = Field(default=None, ge=0, lt=1)
+    max_gap: int | None = Field(default=None, ge=0, le=60)
+    duplicates: Literal["error", "mask", "first", "median", "keep"] | None = None
+    date_order: Literal["dmy", "mdy"] | None = None
+    bloom_columns: list[str] = Field(default_factory=list)
+    temperature_columns: list[str] = Field(default_factory=list)
     years: str | None = None
     sites: list[str] = Field(default_factory=list)
 
@@ -120,18 +138,32 @@ class Query(Options):
     def _as_list(cls, value: Any) -> Any:
         return list(value) if isinstance(value, list | tuple) else [value]
 
+    @field_validator("bloom_columns", "temperature_columns", mode="before")
+    @classmethod
+    def _as_words(cls, value: Any) -> Any:
+        return split_words(value)
+
     def check(self) -> Self:
         """Refuses a query that cannot be answered.
 
         Raises:
-            UsageError: US105 for tables without temperatures, US104 for years that cannot be read.
+            UsageError: US105 for tables, or how to read them, without temperatures, US104 for years or columns that cannot
+                be read.
         """
         read_years(self.years)
-        for name in ("bloom", "stations"):
-            given = getattr(self, name)
-            if given is not None and not (isinstance(given, list) and not given) and not self.temperature:
-                raise UsageError("US105", f"--{name}", "needs temperatures beside it", "add --temperature FILE")
+        for name in ("bloom_columns", "temperature_columns"):
+            read_columns(name, getattr(self, name))
+        files = (("bloom", self.bloom is not None), ("stations", bool(self.stations)))
+        given = [name for name, there in files if there] + list(self.reading())
+        if given and not self.temperature:
+            where = f"--{given[0].replace('_', '-')}"
+            raise UsageError("US105", where, "needs temperatures beside it", "add --temperature FILE")
         return self
+
+    def reading(self) -> dict[str, Any]:
+        """How its tables are read, as far as it says so."""
+        files = {"temperature", "bloom", "stations", "years", "sites"}
+        return {k: v for k, v in self.model_dump(exclude=files).items() if v not in (None, [])}
 
 
 class Ask(Options):

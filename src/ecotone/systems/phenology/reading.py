@@ -55,7 +55,7 @@ def read_inputs(inputs: Inputs) -> tuple[Seasons, SeasonReport]:
 
 
 def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> tuple[Seasons, list[Blank]]:
-    """Seasons of a query with temperatures of its own; everything but the files is as it was in `fit`.
+    """Seasons of a query with temperatures of its own; what it leaves open is read as in `fit`.
 
     Args:
         query: With temperatures.
@@ -65,10 +65,7 @@ def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> 
     Returns:
         The seasons, and those that were asked for but have no usable temperatures.
     """
-    options = dict(stored)
-    for name in ("temperature_unit", "latitude"):
-        if getattr(query, name) is not None:
-            options[name] = getattr(query, name)
+    options = dict(stored) | query.reading()
     if query.bloom is not None:
         seasons, report = _build(query, options, bloom=query.bloom, years=None)
         return seasons, _lost(report)
