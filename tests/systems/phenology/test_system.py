@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from ecotone.abilities import Forecasts
 from ecotone.cli.main import main
 from ecotone.contract import Check, Contributions, Curve
-from ecotone.errors import EcotoneWarning, InputError, UsageError
+from ecotone.errors import EcotoneWarning, InputError, IntegrityError, UsageError
 from ecotone.systems.phenology.options import Ask, Inputs, Query, read_columns, read_years
 
 
@@ -311,6 +312,27 @@ def test_seasons_in_memory_and_nothing_to_learn_from(fitted: Any) -> None:
     with pytest.raises(InputError) as caught:
         type(fitted)(members=2).fit(fitted.trained.unlabelled())
     assert caught.value.code == "PH655"
+
+
+def test_a_folder_of_other_inputs_is_refused(fitted: Any, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    assert type(fitted).load(tmp_path).stored_inputs == fitted.stored_inputs
+    path = tmp_path / "preprocessing.json"
+    text = path.read_text(encoding="utf-8")
+    for name, value in (
+        *(("season_start", v) for v in (None, "99-99", "", 7)),
+        *(("season_length", v) for v in (200, 10**9)),
+        ("max_gap", "many"),
+        ("colour", "red"),
+    ):
+        stored = json.loads(text)
+        stored["inputs"] |= {name: value}
+        if value is None:
+            del stored["inputs"][name]
+        path.write_text(json.dumps(stored), encoding="utf-8")
+        with pytest.raises(IntegrityError) as caught:
+            type(fitted).load(tmp_path)
+        assert caught.value.code == "IN102", (name, value)
 
 
 def test_hourly_seasons_are_stored(fitted: Any) -> None:

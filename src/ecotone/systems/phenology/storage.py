@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 
 from ecotone.data.seasons import Seasons
-from ecotone.errors import InputError, IntegrityError
+from ecotone.errors import InputError, IntegrityError, UsageError
 from ecotone.files.model_folder import read_model, write_model
+from ecotone.systems.phenology.options import Inputs
+from ecotone.systems.phenology.reading import kept
 
 if TYPE_CHECKING:
     from ecotone.systems.phenology.system import PhenologySystem
@@ -68,12 +70,27 @@ def read(cls: type[PhenologySystem], folder: Path) -> PhenologySystem:
         data = {k.removeprefix(DATA): v for k, v in parts.items() if k.startswith(DATA)}
         system.estimator = HybridPhenology.restore(system.config, own, pre["model"])
         system.seasons = unpack(data, pre["seasons"])
-        system.stored_inputs, system.report = dict(pre["inputs"]), dict(pre["report"])
+        system.stored_inputs, system.report = _inputs(pre["inputs"], system.seasons), dict(pre["report"])
         system.read_again()
-    except (InputError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError):
+    except (InputError, UsageError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError):
         where = Path(folder) / "preprocessing.json"
         raise IntegrityError("IN102", where, "is not consistent", "use the original folder") from None
     return system
+
+
+def _inputs(stored: dict[str, Any], seasons: Seasons) -> dict[str, Any]:
+    """The options of `fit` again.
+
+    Raises:
+        UsageError: For values that are none.
+        ValueError: When they are not those of the seasons.
+    """
+    inputs = Inputs.parse(stored)
+    inputs.calendar()
+    # a default in place of a start that is gone would misplace later seasons
+    if "season_start" not in stored or inputs.season_length != seasons.length:
+        raise ValueError("another calendar")
+    return kept(inputs)
 
 
 # ------------------------------------------------------------------------------------------------ seasons
