@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -244,6 +245,30 @@ def test_the_coming_season_stands_beside_past_years(fitted: Any) -> None:
     trained = fitted.trained.take((fitted.trained.site_id == "site-01") & fitted.trained.observed)
     days = trained.doy(trained.event)
     assert past == pytest.approx([(days <= day).mean() for day in curve.x])
+
+
+def test_the_words_beside_two_dates_are_their_difference(fitted: Any) -> None:
+    from ecotone.systems.phenology.coming import coming, coming_curve
+
+    one = coming(fitted, "site-01")
+    assert one is not None
+    middle = float(one.season.doy(one.found.bloom.quantiles((0.5,)))[0, 0])
+    dates, words = (
+        set(),
+        {"as usual": 0, "1 day earlier": 1, "1 day later": -1, "2 days earlier": 2, "2 days later": -2},
+    )
+    for past in np.rint(middle) + np.arange(-2, 2.01, 0.1):
+        note = coming_curve(one._replace(past=np.full(5, past))).note
+        even, usual = (
+            pd.Timestamp(f"{day} 2001") for day in re.findall(r"(?:odds by|years is) (\d+ [A-Z][a-z]+)", note)
+        )
+        (said,) = re.findall(r"years is [^:]+: ([^.]+)\.", note)
+        assert words[said] == (usual - even).days
+        dates.add(said)
+    assert dates == set(words)
+    never = replace(one.found.bloom, cdf=one.found.bloom.cdf * 0.4)
+    later = one._replace(found=replace(one.found, bloom=never))
+    assert "Even odds by later" in coming_curve(later).note and ": later." in coming_curve(later).note
 
 
 def test_month_terms_add_up_to_the_shift_against_other_years(fitted: Any) -> None:

@@ -46,10 +46,13 @@ class Coming(NamedTuple):
         """The bloom year."""
         return int(self.season.year[0])
 
+    def day(self, level: float) -> np.datetime64:
+        """A quantile as a whole day, NaT beyond the season."""
+        return self.season.dates(self.found.bloom.quantiles((level,))[:, 0])[0]
+
     def date(self, level: float) -> str:
         """A quantile as a date without the year, "later" beyond the season."""
-        day = self.found.bloom.quantiles((level,))[:, 0]
-        return written(self.season.dates(day)[0]) if np.isfinite(day[0]) else "later"
+        return written(self.day(level)) or "later"
 
     @property
     def earlier(self) -> float:
@@ -57,14 +60,31 @@ class Coming(NamedTuple):
         return float(np.median(self.past) - self.season.doy(self.found.bloom.day)[0]) if len(self.past) else np.nan
 
     @property
-    def usual(self) -> str:
-        """The middle of past years as a date of the coming year."""
+    def usual_day(self) -> np.datetime64:
+        """The middle of past years as a day of the coming year, NaT without any."""
         first = np.datetime64(f"{self.year:04d}-01-01", "D")
-        return written(first + int(np.rint(np.median(self.past))) - 1) if len(self.past) else ""
+        return first + int(np.rint(np.median(self.past))) - 1 if len(self.past) else np.datetime64("NaT", "D")
+
+    @property
+    def usual(self) -> str:
+        """The same as a date without the year."""
+        return written(self.usual_day)
+
+    @property
+    def compared(self) -> str:
+        """How the even odds lie to the middle of past years, in the whole days that both are shown in."""
+        apart = self.usual_day - self.day(0.5)
+        if np.isnat(apart):
+            return "later"
+        days = int(apart.astype(np.int64))
+        count = f"{abs(days)} day{'s' if abs(days) > 1 else ''}"
+        return f"{count} {'earlier' if days > 0 else 'later'}" if days else "as usual"
 
 
 def written(day: np.datetime64) -> str:
-    """``11 Apr``."""
+    """``11 Apr``; "" for NaT."""
+    if np.isnat(day):
+        return ""
     _, month, number = str(day.astype("datetime64[D]")).split("-")
     return f"{int(number)} {_MONTHS[int(month) - 1]}"
 
@@ -110,13 +130,7 @@ def coming_curve(one: Coming) -> Curve:
     weather = f"Weather known until {known}" if known is not None else "No weather of the season is known yet"
     said = f"Even odds by {one.date(0.5)}; nine in ten between {one.date(0.05)} and {one.date(0.95)}. "
     if shares:
-        days = round(abs(one.earlier))
-        way = (
-            "as usual"
-            if not days
-            else f"{days} day{'s' if days > 1 else ''} {'earlier' if one.earlier > 0 else 'later'}"
-        )
-        said += f"The middle of {len(one.past)} past years is {one.usual}: {way}. "
+        said += f"The middle of {len(one.past)} past years is {one.usual}: {one.compared}. "
     said += f"{weather}; the rest is taken from {int(one.found.completions[0])} past years in turn."
     if one.found.beyond_site[0] > 0:
         said += f" It lies {one.found.beyond_site[0]:.1f} degC beyond the weather of training."
