@@ -69,6 +69,7 @@ CODES: dict[str, str] = {
     "PH618": "a bloom record states no day",
     "PH619": "a temperature table is neither daily, hourly nor monthly",
     "PH620": "temperatures beyond what is possible on earth (warning: they count as missing)",
+    "PH621": "bloom records were left out (warning)",
     "PH655": "no season with a known day of bloom to learn from",
     "PH656": "no season can be scored",
     "PH657": "too few years to look for breaks",

@@ -245,6 +245,16 @@ def test_report_in_words():
     )
     assert len(report.to_frame()) == 8 and set(report.reasons()["code"]) == {"PH604", "PH612"}
     assert report.records["season"].tolist() == [0, 1, 2, 3, 4, 5, -1, -1]
+    warned = report.left_out("bloom.csv")
+    assert warned.code == "PH621" and "\n" not in str(warned)
+    assert str(warned).startswith("bloom.csv: 6 of 8 bloom records") and "no season is left at B - tables/" in str(
+        warned
+    )
+    records = pd.concat([bloom(latitude=47.0), *(bloom(f"far-{k}", [2001]) for k in range(7))])
+    _, report = build_seasons(records, daily(station="A").assign(station_id="A"), stations=pd.DataFrame(
+        {"site_id": ["A"], "station_id": ["A"]}))  # fmt: skip
+    assert "at far-0, far-1, far-2, far-3, far-4 and 2 more -" in str(report.left_out("bloom.csv"))
+    assert build_seasons(bloom(latitude=47.0), daily(station="A"))[1].left_out("bloom.csv") is None
 
 
 # ------------------------------------------------------------------------------------------------ anything at all

@@ -10,6 +10,8 @@ import pandas as pd
 
 from ecotone.errors import CODES, EcotoneWarning
 
+NAMED = 5  # sites that a message names
+
 
 @dataclass(frozen=True)
 class SeasonReport:
@@ -55,3 +57,18 @@ class SeasonReport:
         rows = self.reasons().to_dict("records")
         left = [f"{row['records']} {row['meaning'].split(' (')[0]} [{row['code']}]" for row in rows]
         return text + (f"; left out: {', '.join(left)}" if left else "")
+
+    def left_out(self, where: object) -> EcotoneWarning | None:
+        """PH621 with the summary and the sites that lost all their records; None when every record was kept.
+
+        Args:
+            where: The bloom table, for the message.
+        """
+        if self.records["kept"].to_numpy().all():
+            return None
+        gone: Any = self.sites.loc[self.sites["kept"] == 0, "site_id"]
+        what = self.summary()
+        if len(gone):
+            named = ", ".join(map(str, gone[:NAMED])) + (f" and {len(gone) - NAMED} more" if len(gone) > NAMED else "")
+            what += f"; no season is left at {named}"
+        return EcotoneWarning("PH621", where, what, "tables/records.csv of the run gives the reason of each")

@@ -473,6 +473,18 @@ def test_the_commands_of_a_season(tree_folder: Path, tmp_path: Path, capsys: Any
     assert "--temperature: is missing" in capsys.readouterr().err
 
 
+def test_a_fit_says_which_records_it_left_out(tree_folder: Path, tmp_path: Path, capsys: Any) -> None:
+    bloom = pd.read_csv(tree_folder / "bloom.csv")
+    lost = bloom[bloom["site_id"] == "site-01"].assign(site_id="far")
+    pd.concat([bloom, lost]).to_csv(tmp_path / "bloom.csv", index=False)
+    files = ["--bloom", str(tmp_path / "bloom.csv"), "--temperature", str(tree_folder / "temperature.csv")]
+    small = ["--members", "1", "--steps", "40", "--out", str(tmp_path / "run"), "--quiet"]
+    assert main(["fit", "phenology", *files, *small]) == 0
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "PH621" in line]
+    assert "30 of 40 bloom records at 3 sites" in said and "[PH612]" in said and "no season is left at far -" in said
+    assert "PH621" in (tmp_path / "run" / "run.json").read_text(encoding="utf-8")
+
+
 @pytest.mark.realdata
 def test_cherry_trees_of_kyoto_and_basel(data_folder: Path, tmp_path: Path, capsys: Any) -> None:
     from ecotone.registry import load

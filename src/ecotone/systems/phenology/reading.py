@@ -47,11 +47,17 @@ def input_files(inputs: Inputs) -> list[Path]:
 def read_inputs(inputs: Inputs) -> tuple[Seasons, SeasonReport]:
     """Seasons of `fit`: those with a record, and those with temperatures alone, which later complete others.
 
+    Warns:
+        EcotoneWarning: Those of `build_seasons`; PH621 when records were left out.
+
     Raises:
         InputError, UsageError: As `build_seasons`, in the words of the command line.
     """
     inputs.check()
-    return _build(inputs, kept(inputs), bloom=inputs.bloom, years=read_years(inputs.years))
+    seasons, report = _build(inputs, kept(inputs), bloom=inputs.bloom, years=read_years(inputs.years))
+    if (lost := report.left_out(inputs.bloom if isinstance(inputs.bloom, str | Path) else "bloom table")) is not None:
+        warnings.warn(lost, stacklevel=2)
+    return seasons, report
 
 
 def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> tuple[Seasons, list[Blank]]:
