@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from ecotone.data.simulated.trees import trees
+from ecotone.errors import IntegrityError
 from ecotone.systems.phenology.hybrid.config import HybridConfig
 from ecotone.systems.phenology.hybrid.estimator import HybridPhenology
 
@@ -45,3 +47,24 @@ def test_parts_that_do_not_fit_are_refused() -> None:
     one = HybridPhenology(members=1, steps=2).fit(world.seasons)
     with pytest.raises(ValueError, match="do not fit"):
         HybridPhenology.restore(one.config, one.tensors(), one.notes() | {"group_of": [0, 5]})
+
+
+def test_a_folder_of_other_inputs_is_refused(fitted: Any, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    assert type(fitted).load(tmp_path).stored_inputs == fitted.stored_inputs
+    path = tmp_path / "preprocessing.json"
+    text = path.read_text(encoding="utf-8")
+    for name, value in (
+        *(("season_start", v) for v in (None, "99-99", "", 7)),
+        *(("season_length", v) for v in (200, 10**9)),
+        ("max_gap", "many"),
+        ("colour", "red"),
+    ):
+        stored = json.loads(text)
+        stored["inputs"] |= {name: value}
+        if value is None:
+            del stored["inputs"][name]
+        path.write_text(json.dumps(stored), encoding="utf-8")
+        with pytest.raises(IntegrityError) as caught:
+            type(fitted).load(tmp_path)
+        assert caught.value.code == "IN102", (name, value)

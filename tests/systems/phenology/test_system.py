@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,8 @@ import pytest
 
 from ecotone.abilities import Forecasts
 from ecotone.cli.main import main
-from ecotone.contract import Check, Contributions, Curve
-from ecotone.errors import EcotoneWarning, InputError, IntegrityError, UsageError
+from ecotone.contract import Contributions, Curve
+from ecotone.errors import EcotoneWarning, InputError, UsageError
 from ecotone.systems.phenology.options import Ask, Inputs, Query, read_columns, read_years
 
 
@@ -231,46 +229,6 @@ def test_evidence_of_a_site(fitted: Any) -> None:
     assert caught.value.code == "US104"
 
 
-def test_the_coming_season_stands_beside_past_years(fitted: Any) -> None:
-    items = fitted.explain(target="site-01")
-    assert isinstance(items[0], Check) and items[0].title == "Coming bloom" and items[0].details[0][0] == "site-01"
-    curve = next(i for i in items if i.title.startswith("site-01: coming bloom"))
-    assert isinstance(curve, Curve) and curve.x_unit == "day of the year"
-    assert (np.diff(curve.y) >= 0).all() and curve.y[0] < 0.1 and curve.y[-1] > 0.9
-    year = int(curve.title[-4:])
-    asked = fitted.predict({"years": str(year), "sites": "site-01"}).to_frame().iloc[0]
-    assert asked["kind"] == "forecast"  # what `predict` says of the same season
-    assert np.interp(0.5, curve.y, curve.x) == pytest.approx(asked["q50"], abs=1.01)
-    (past,) = curve.references.values()
-    trained = fitted.trained.take((fitted.trained.site_id == "site-01") & fitted.trained.observed)
-    days = trained.doy(trained.event)
-    assert past == pytest.approx([(days <= day).mean() for day in curve.x])
-
-
-def test_the_words_beside_two_dates_are_their_difference(fitted: Any) -> None:
-    from ecotone.systems.phenology.coming import coming, coming_curve
-
-    one = coming(fitted, "site-01")
-    assert one is not None
-    middle = float(one.season.doy(one.found.bloom.quantiles((0.5,)))[0, 0])
-    dates, words = (
-        set(),
-        {"as usual": 0, "1 day earlier": 1, "1 day later": -1, "2 days earlier": 2, "2 days later": -2},
-    )
-    for past in np.rint(middle) + np.arange(-2, 2.01, 0.1):
-        note = coming_curve(one._replace(past=np.full(5, past))).note
-        even, usual = (
-            pd.Timestamp(f"{day} 2001") for day in re.findall(r"(?:odds by|years is) (\d+ [A-Z][a-z]+)", note)
-        )
-        (said,) = re.findall(r"years is [^:]+: ([^.]+)\.", note)
-        assert words[said] == (usual - even).days
-        dates.add(said)
-    assert dates == set(words)
-    never = replace(one.found.bloom, cdf=one.found.bloom.cdf * 0.4)
-    later = one._replace(found=replace(one.found, bloom=never))
-    assert "Even odds by later" in coming_curve(later).note and ": later." in coming_curve(later).note
-
-
 def test_month_terms_add_up_to_the_shift_against_other_years(fitted: Any) -> None:
     (moved,) = (e for e in fitted.explain(target="site-01", season=1996) if isinstance(e, Contributions))
     pool = fitted.trained_whole("site-01")
@@ -337,27 +295,6 @@ def test_seasons_in_memory_and_nothing_to_learn_from(fitted: Any) -> None:
     with pytest.raises(InputError) as caught:
         type(fitted)(members=2).fit(fitted.trained.unlabelled())
     assert caught.value.code == "PH655"
-
-
-def test_a_folder_of_other_inputs_is_refused(fitted: Any, tmp_path: Path) -> None:
-    fitted.save(tmp_path)
-    assert type(fitted).load(tmp_path).stored_inputs == fitted.stored_inputs
-    path = tmp_path / "preprocessing.json"
-    text = path.read_text(encoding="utf-8")
-    for name, value in (
-        *(("season_start", v) for v in (None, "99-99", "", 7)),
-        *(("season_length", v) for v in (200, 10**9)),
-        ("max_gap", "many"),
-        ("colour", "red"),
-    ):
-        stored = json.loads(text)
-        stored["inputs"] |= {name: value}
-        if value is None:
-            del stored["inputs"][name]
-        path.write_text(json.dumps(stored), encoding="utf-8")
-        with pytest.raises(IntegrityError) as caught:
-            type(fitted).load(tmp_path)
-        assert caught.value.code == "IN102", (name, value)
 
 
 def test_hourly_seasons_are_stored(fitted: Any) -> None:
