@@ -164,7 +164,9 @@ class BoostingStage:
             learning_rate=0.06, max_iter=120, max_leaf_nodes=6, min_samples_leaf=8, l2_regularization=1.0
         )
         base = 0.0 if self.new else self._level[seasons.site]
-        self._model.fit(self._columns(x, seasons), y - base)
+        columns = self._columns(x, seasons)
+        columns[:, np.isnan(columns).all(axis=0)] = 0.0  # such as altitudes that nobody gave: they cannot be binned
+        self._model.fit(columns, y - base)
 
     def day(self, x: Array, seasons: Seasons) -> Array:
         """As `Stage.day`."""
