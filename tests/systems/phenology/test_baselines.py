@@ -11,7 +11,7 @@ from ecotone.systems.phenology.baselines.day_model import site_levels, site_slop
 from ecotone.systems.phenology.baselines.ladder import week_means
 from ecotone.systems.phenology.baselines.simple import SiteMean, SiteTrend
 from ecotone.systems.phenology.baselines.spring import SpringRegression, window_mean
-from ecotone.systems.phenology.baselines.weekly import WeeklyBoosting, WeeklyRidge, leave_out
+from ecotone.systems.phenology.baselines.weekly import PLACES, WeeklyBoosting, WeeklyRidge, leave_out
 from ecotone.systems.phenology.lstm import LstmPhenology
 
 WORLD = seasons()
@@ -46,6 +46,13 @@ def test_no_weather_after_the_predicted_day(name, new):
     for add in (-15.0, 15.0):
         np.testing.assert_allclose(model.predict(after(test, found.day, add).unlabelled()).day, found.day, atol=1e-4)
     assert (np.diff(found.cdf, axis=1) >= -1e-6).all()
+
+
+def test_boosting_of_new_places_bears_altitudes_that_nobody_gave():
+    world = seasons(years=6, sites=PLACES + 2)
+    world.sites["altitude"] = np.nan
+    model = MODELS["boosting"]().fit(world.take(world.site < PLACES))
+    assert np.isfinite(model.predict(world.take(world.site >= PLACES).unlabelled()).day).all()
 
 
 def test_weather_helps_on_held_out_years():
