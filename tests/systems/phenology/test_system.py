@@ -115,6 +115,8 @@ def test_days_outside_the_season_are_refused(fitted: Any) -> None:
         fitted.predict({"years": "1999"}, by=["04-10", "08-01"])
     assert caught.value.code == "US104"
     assert str(caught.value) == "--by: outside the season (10-01 to 07-01): 08-01 - ask for days within it"
+    with pytest.raises(UsageError, match="--as-of: outside the season"):
+        fitted.predict(as_of="08-01")
     north = fitted.trained.take(fitted.trained.year == 1999)
     south = replace(north, first=north.first + np.timedelta64(182, "D"))  # 1 April 1999
     both = replace(north.take([0, 1]), first=np.array([north.first[0], south.first[0]]))

@@ -47,8 +47,13 @@ def table(seasons: Seasons, answers: dict[float, Answer], ask: Ask) -> Predictio
     return Prediction(arrays, units)
 
 
-def check_days(seasons: Seasons, days: Sequence[str]) -> None:
+def check_days(seasons: Seasons, days: Sequence[str], option: str) -> None:
     """Refuses days MM-DD that lie in none of the seasons; those of the other hemisphere only are left empty later.
+
+    Args:
+        seasons: All that are asked for.
+        days: MM-DD or dates.
+        option: That they were given with.
 
     Raises:
         UsageError: US104 naming the days and when the seasons begin and end.
@@ -60,7 +65,7 @@ def check_days(seasons: Seasons, days: Sequence[str]) -> None:
     end = seasons.first[one] + seasons.length - 1
     spans = " or ".join(f"{first} to {str(last)[5:]}" for first, last in zip(begin, end, strict=True))
     what = f"outside the season ({spans}): {', '.join(outside)}"
-    raise UsageError("US104", "--by", what, "ask for days within it")
+    raise UsageError("US104", option, what, "ask for days within it")
 
 
 def columns(seasons: Seasons, answer: Answer, ask: Ask, *, warm: float) -> dict[str, Array]:

@@ -153,7 +153,8 @@ class PhenologySystem(System):
 
         asked = Ask.parse(ask)
         seasons, dropped = self._asked(data)
-        answers.check_days(seasons, asked.by)
+        answers.check_days(seasons, asked.by, "--by")
+        answers.check_days(seasons, () if asked.as_of is None else (asked.as_of,), "--as-of")
         return answers.table(seasons, self._answers(seasons, dropped, asked, self._pool(data, seasons)), asked)
 
     def _pool(self, data: Any, seasons: Seasons) -> Seasons:
