@@ -47,6 +47,9 @@ def test_parts_that_do_not_fit_are_refused() -> None:
     one = HybridPhenology(members=1, steps=2).fit(world.seasons)
     with pytest.raises(ValueError, match="do not fit"):
         HybridPhenology.restore(one.config, one.tensors(), one.notes() | {"group_of": [0, 5]})
+    for centre in ([], [[0.0, 1.0, float("nan")]], [[0.0, 1.0]]):
+        with pytest.raises(ValueError):
+            HybridPhenology.restore(one.config, one.tensors(), one.notes() | {"centre": centre})
 
 
 def test_a_folder_of_other_inputs_is_refused(fitted: Any, tmp_path: Path) -> None:

@@ -31,8 +31,19 @@ def build(seasons, places=None, members=2, seed=0, **settings):
 
 
 def ready_single(f):
-    names = ("share", "summed", "until_event", "year")
+    names = ("share", "summed", "until_event", "year", "place", "beyond")
     return replace(f, **{name: getattr(f, name).float() for name in names})
+
+
+def slow_terms(places, row, group):
+    """Ten degrees, their square, ten degrees and kilometres from the middle of a group, within its reach."""
+    if group is None:
+        return np.zeros(4)
+    away = []
+    for k, (name, unit) in enumerate((("latitude", 10), ("longitude", 10), ("altitude", 1000))):
+        far = places.reach[group][k]
+        away.append(min(max(row[name] - places.centre[group][k], -far), far) / unit)
+    return np.array([away[0], away[0] ** 2, away[1], away[2]])
 
 
 def slow_softplus(x):
@@ -60,6 +71,9 @@ def slow_course(core, p, seasons, ease=1.0):
                 chill, heat = chill + own("chill", "group", group), heat + own("heat", "group", group)
             if cfg.scalars == "site":
                 chill, heat = chill + own("chill", "site", site), heat + own("heat", "site", site)
+            if cfg.place:
+                terms = slow_terms(places, seasons.sites.iloc[seasons.site[n]], group)
+                chill, heat = (v + value[f"{k}_place"][m] @ terms for k, v in (("chill", chill), ("heat", heat)))
             if cfg.drift:
                 heat += own("drift", "site", site) * (seasons.year[n] - 1990) / 20
             if cfg.base in ("site", "group"):
@@ -84,6 +98,7 @@ CASES = [
     {},
     {"scalars": "group", "base": "global", "response": "unimodal"},
     {"scalars": "global", "base": "group", "response": "monotone", "drift": False},
+    {"place": False},
 ]
 
 

@@ -32,7 +32,7 @@ def made(**options: Any) -> tuple[Hybrid | Published, dict[str, torch.Tensor], F
     core = Published(config, PLACES) if day else Hybrid(config, PLACES)
     generator = torch.Generator().manual_seed(2)
     p = core.initial(2, generator, f)
-    shaken = ("_site", "_group", "base", "th_c", "th_g")
+    shaken = ("_site", "_group", "_place", "base", "th_c", "th_g")
     p = {k: v + 0.1 * torch.randn(v.shape, generator=generator) if k.endswith(shaken) else v for k, v in p.items()}
     if day:
         p |= {"th_c": p["th_c"].abs() * 0.5, "th_g": p["th_g"].abs() * 20, "s_c": p["s_c"] * 0.4, "s_g": p["s_g"] * 0.3}
@@ -55,9 +55,12 @@ def test_course_equals_a_plain_loop_over_days_and_hours() -> None:
     hours = SEASONS.hourly().astype(float)
     for m, n in ((0, 0), (1, 3), (1, 5)):
         site, group = int(f.site[n]), int(f.group[n])
-        need = soft(4 * (q["chill"][m, 0] + q["chill_group"][m, group] + q["chill_site"][m, site])) / 4 * 10
+        place = f.place[n].double().numpy()
+        chill = q["chill"][m, 0] + q["chill_group"][m, group] + q["chill_site"][m, site] + q["chill_place"][m] @ place
+        need = soft(4 * chill) / 4 * 10
         year = (int(SEASONS.year[n]) - 1990) / 20
         heat = q["heat"][m, 0] + q["heat_group"][m, group] + q["heat_site"][m, site] + q["drift_site"][m, site] * year
+        heat += q["heat_place"][m] @ place
         base = q["base"][m, 0] + q["base_group"][m, group] + q["base_site"][m, site]
         bend = math.exp(q["bend"][m, 0])
         warmth = [soft((k - base) / bend) * bend for k in KNOTS]

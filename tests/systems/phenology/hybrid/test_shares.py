@@ -117,11 +117,12 @@ def test_a_model_knows_the_sites_that_have_seasons(seasons):
     table = seasons.sites.assign(group=["b", "a", "b"])
     named = replace(seasons, sites=table)
     places = Places.of(named.take(named.site != 1))
-    assert places == Places(("site-01", "site-03"), ("b",), (0, 0))
+    assert (places.sites, places.groups, places.group_of) == (("site-01", "site-03"), ("b",), (0, 0))
     site, group = places.find(named)
     assert site.tolist() == [0] * 4 + [2] * 4 + [1] * 4
     assert group.tolist() == [0] * 4 + [1] * 4 + [0] * 4
-    assert Places.of(named) == Places(("site-01", "site-02", "site-03"), ("a", "b"), (1, 0, 1))
+    every = Places.of(named)
+    assert (every.sites, every.groups, every.group_of) == (("site-01", "site-02", "site-03"), ("a", "b"), (1, 0, 1))
 
 
 def test_sites_are_found_by_name_not_by_row(seasons):

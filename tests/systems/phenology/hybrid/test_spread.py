@@ -26,6 +26,7 @@ def asked():
     core = Hybrid(HybridConfig(members=2, width=4), places)
     p = core.initial(2, torch.Generator().manual_seed(0), f)
     p["heat_group"].zero_()
+    p["heat_place"].zero_()
     return core, p, places, f, torch.nonzero(f.usable)[:, 0]
 
 
@@ -35,6 +36,7 @@ def slow_ratio(core, p, f, i: int, *, site: bool) -> float:
         f,
         site=torch.full_like(f.site, len(core.places.sites)),
         group=f.group if site else torch.full_like(f.group, len(core.places.groups)),
+        place=f.place if site else torch.zeros_like(f.place),
     )
     gathered = core.course(p, one).forcing[:, i, int(f.event[i])]
     return float((gathered / core.forcing_requirement(p, one)[:, i]).log().mean())

@@ -47,8 +47,8 @@ def rows_of(f, rows):
 
 @pytest.fixture(scope="module")
 def world():
-    """Model, start and features of 2 sites x 4 years, in double precision so that sums in another order agree."""
-    seasons = made(9, sites=2)
+    """Model, start and features of 3 sites x 4 years, in double precision so that sums in another order agree."""
+    seasons = made(9)
     places = Places.of(seasons)
     core = Hybrid(HybridConfig(start="random", width=4), places)
     f = features(seasons, places, days=215)

@@ -16,14 +16,20 @@ Parameters = dict[str, Tensor]
 
 
 def made(seed: int = 7, sites: int = 3, years: int = 4) -> Seasons:
-    """Seasons with measured hours; one is right-censored, one left-censored, one unknown."""
+    """Seasons with measured hours at places far apart; one is right-censored, one left-censored, one unknown."""
     seasons = trees(seed, sites=sites, years=years).seasons
+    hours = seasons.hourly()
     status, event = seasons.status.copy(), seasons.event.copy()
     status[1], event[1] = Status.AFTER, 170
     status[years], event[years] = Status.BEFORE, 200
     status[-1], event[-1] = Status.UNKNOWN, np.nan
-    table = seasons.sites.assign(group=["early", "late", "early"][:sites])
-    return replace(seasons, status=status, event=event, sites=table, hours=seasons.hourly())
+    where = {
+        "latitude": [34.0, 38.0, 43.5][:sites],
+        "longitude": [131.0, 138.0, 142.0][:sites],
+        "altitude": [20.0, 900.0, 300.0][:sites],
+    }
+    table = seasons.sites.assign(group=["early", "late", "early"][:sites], **where)
+    return replace(seasons, status=status, event=event, sites=table, hours=hours)
 
 
 def double(f: Features) -> Features:

@@ -13,6 +13,7 @@ PAPER: dict[str, Any] = {
     "start": "random",
     "response": "free",
     "base": "site",
+    "place": False,
     "drift": False,
     "shrinkage": 0.0,
     "width": 64,
@@ -40,7 +41,10 @@ class HybridConfig(Options):
             are dropped.
         scalars: Who has chill and forcing requirements of its own; site, group (variety, species, country) or global.
         base: Who has a base temperature of forcing of its own; site, group or global.
-        shrinkage: How strongly sites are drawn to their group, 1 for the recipe, 0 for each by itself.
+        place: Let requirements change with latitude, longitude and altitude within a group, in the same way in every group, so
+            that a site that was never seen gets what is usual at its place. Sites without coordinates count as amid their group.
+        shrinkage: How strongly sites are drawn to what is usual at their place in their group, 1 for the recipe, 0 for each by
+            itself.
         drift: Allow each site a slow linear drift of its forcing requirement over the years, for trees that age and stations
             whose surroundings change; drawn to none.
         width: Neurons of a hidden layer.
@@ -61,6 +65,7 @@ class HybridConfig(Options):
     scalars: Literal["site", "group", "global"] = "site"
     base: Literal["site", "group", "global"] = "site"
     shrinkage: Annotated[float, Field(ge=0, le=100)] = 1.0
+    place: bool = True
     drift: bool = True
     width: Annotated[int, Field(ge=1, le=1024)] = 16
     smoothness: Annotated[float, Field(ge=0, le=1e6)] = 30.0

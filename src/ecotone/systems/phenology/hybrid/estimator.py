@@ -22,7 +22,7 @@ from ecotone.systems.phenology.hybrid.config import HybridConfig
 from ecotone.systems.phenology.hybrid.features import KNOTS, Features, Places, features
 from ecotone.systems.phenology.hybrid.identify import Learned, learn_about
 from ecotone.systems.phenology.hybrid.members import Fit, lay_out, stack
-from ecotone.systems.phenology.hybrid.model import Core, Hybrid, Parameters
+from ecotone.systems.phenology.hybrid.model import SPREAD, Core, Hybrid, Parameters
 from ecotone.systems.phenology.hybrid.paper import DECAY, WEIGHTS, Published
 from ecotone.systems.phenology.hybrid.spread import NODES, widths
 from ecotone.systems.phenology.hybrid.train import Trained, train
@@ -132,7 +132,7 @@ class HybridPhenology:
             progress: Called with (pass, passes).
             start_from: A model whose chill response, slopes and base are taken over and kept.
         """
-        places = Places.of(seasons)
+        places = Places.of(seasons, None if start_from is None else start_from.places_)
         site, group = places.find(seasons)
         order = np.lexsort((seasons.year, site, group))  # seasons of a group side by side, as the model likes them
         seasons, rows = seasons.take(order), [np.asarray(mask)[order] for mask in rows]
@@ -249,7 +249,8 @@ class HybridPhenology:
             grown = z[:, new] / slope + 1  # forcing in units of the requirement
             site, group = self.spread_
             unknown = f.group[new] == len(self.places_.groups)
-            sd = torch.where(unknown, (site**2 + group**2) ** 0.5, site).to(z)[:, None]
+            sd = torch.where(unknown, (site**2 + group**2) ** 0.5, site).to(z)
+            sd = torch.hypot(sd, SPREAD["heat_place"] * f.beyond[new])[:, None]
             total = torch.zeros_like(grown)
             for node, weight in NODES:
                 total += weight * torch.sigmoid(self.scale_ * slope * (grown * torch.exp(-sd * node) - 1))

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -18,6 +19,9 @@ from ecotone.data.seasons import Seasons, Status
 from ecotone.systems.phenology.by_group import group_labels
 
 Array = np.ndarray
+Where = tuple[float, float, float]
+TERMS = ("latitude", "latitude, squared", "longitude", "altitude")
+UNITS = (10.0, 10.0, 1000.0)  # ten degrees, ten degrees, a kilometre
 KNOTS = np.concatenate([np.arange(-18.0, -6.0, 2.0), np.arange(-6.0, 26.0, 1.0), np.arange(26.0, 39.0, 2.0)])
 MEAN, SPREAD = 6.65, 9.09  # degC, the fixed constants of the published network
 _ROWS = 64  # seasons at a time
@@ -51,20 +55,33 @@ class Places:
         sites: G names.
         groups: P names.
         group_of: (G,) group of each site.
+        centre: P times the mean of the group's sites: degrees from the equator, degrees east, metres; 0 where none says so.
+        reach: P times the same three, how far the farthest site is from there.
     """
 
     sites: tuple[str, ...]
     groups: tuple[str, ...]
     group_of: tuple[int, ...]
+    centre: tuple[Where, ...]
+    reach: tuple[Where, ...]
 
     @classmethod
-    def of(cls, seasons: Seasons) -> Places:
-        """Those that have seasons."""
+    def of(cls, seasons: Seasons, like: Places | None = None) -> Places:
+        """Those that have seasons; groups that are known to others keep the centre and reach they have there."""
         used = np.unique(seasons.site)
         names = [str(v) for v in seasons.sites["site_id"].to_numpy()[used]]
-        label = group_labels(seasons)[used]
+        label, where = group_labels(seasons)[used], _where(seasons)[used]
         groups = sorted(set(label))
-        return cls(tuple(names), tuple(groups), tuple(groups.index(g) for g in label))
+        centre, reach = [], []
+        for group in groups:
+            if like is not None and group in like.groups:
+                k = like.groups.index(group)
+                one, far = like.centre[k], like.reach[k]
+            else:
+                one, far = _middle(where[label == group])
+            centre.append(one)
+            reach.append(far)
+        return cls(tuple(names), tuple(groups), tuple(groups.index(g) for g in label), tuple(centre), tuple(reach))
 
     def find(self, seasons: Seasons) -> tuple[Array, Array]:
         """(N,) site and (N,) group of seasons; G for a site and P for a group that is not known."""
@@ -73,6 +90,40 @@ class Places:
         sites = np.array([site.get(str(s), len(self.sites)) for s in seasons.sites["site_id"]], dtype=np.int64)
         groups = np.array([group.get(g, len(self.groups)) for g in group_labels(seasons)], dtype=np.int64)
         return sites[seasons.site], groups[seasons.site]
+
+    def terms(self, seasons: Seasons, group: Array) -> tuple[Array, Array]:
+        """(N, 4) float32 `TERMS` of each season's site, from the centre of its group, and (N,) how far beyond the known sites.
+
+        Zero where the place or the group is not known. Beyond the reach of the known sites the terms are those at its end.
+
+        Args:
+            seasons: N seasons.
+            group: (N,) position among the known groups, P for none.
+        """
+        nowhere = (0.0, 0.0, 0.0)
+        centre, reach = (np.array([*rows, nowhere])[group] for rows in (self.centre, self.reach))
+        away = np.nan_to_num(_where(seasons)[seasons.site] - centre)
+        away[group == len(self.groups)] = 0.0
+        held, away = np.clip(away, -reach, reach) / UNITS, away / UNITS
+        terms = np.column_stack([held[:, 0], held[:, 0] ** 2, held[:, 1:]])
+        return terms.astype(np.float32), np.linalg.norm(away - held, axis=1).astype(np.float32)
+
+
+def _where(seasons: Seasons) -> Array:
+    """(G, 3) degrees from the equator, degrees east, metres; NaN where not told."""
+    names = ("latitude", "longitude", "altitude")
+    table = seasons.sites.reindex(columns=names).apply(lambda column: pd.to_numeric(column, errors="coerce"))
+    found = table.to_numpy(dtype=float)
+    return np.column_stack([np.abs(found[:, 0]), found[:, 1:]])
+
+
+def _middle(where: Array) -> tuple[Where, Where]:
+    """Mean of some sites and the distance of the farthest, 0 where none says."""
+    told = np.isfinite(where)
+    mean = np.where(told, where, 0.0).sum(0) / np.maximum(told.sum(0), 1)
+    far = np.where(told, np.abs(where - mean), 0.0).max(0)
+    (a, b, c), (d, e, f) = mean.tolist(), far.tolist()
+    return (a, b, c), (d, e, f)
 
 
 @dataclass(frozen=True)
@@ -85,6 +136,8 @@ class Features:
         hours: (N, S, 24) degC, where the network reads whole days; else None.
         site: (N,) position among the known sites, G for an unknown one.
         group: (N,) position among the known groups, P for an unknown one.
+        place: (N, 4) where the site is within its group (`Places.terms`).
+        beyond: (N,) how far it is beyond the known sites of its group, in the units of these terms.
         year: (N,) years since 1990, in units of 20 years.
         event: (N,) day of the event, 0 where nothing is known.
         until_event: (N, S, K) shares, zero on days after the event.
@@ -98,6 +151,8 @@ class Features:
     hours: Tensor | None
     site: Tensor
     group: Tensor
+    place: Tensor
+    beyond: Tensor
     year: Tensor
     event: Tensor
     until_event: Tensor
@@ -130,6 +185,7 @@ def features(seasons: Seasons, places: Places, *, whole_days: bool = False, days
         days: Only so many days from the first, for training: days after the last bloom teach nothing.
     """
     site, group = places.find(seasons)
+    terms, beyond = places.terms(seasons, group)
     length = seasons.length if days is None else min(days, seasons.length)
     share = np.empty((len(seasons), length, len(KNOTS)), dtype=np.float32)
     hours = np.empty((len(seasons), length, 24), dtype=np.float32) if whole_days else None
@@ -149,6 +205,8 @@ def features(seasons: Seasons, places: Places, *, whole_days: bool = False, days
         hours=None if hours is None else torch.from_numpy(hours),
         site=torch.from_numpy(site),
         group=torch.from_numpy(group),
+        place=torch.from_numpy(terms),
+        beyond=torch.from_numpy(beyond),
         year=torch.from_numpy(((np.asarray(seasons.year) - 1990) / 20).astype(np.float32)),
         event=torch.from_numpy(event),
         until_event=shares * (torch.arange(length)[None] <= torch.from_numpy(event)[:, None])[..., None],

@@ -6,8 +6,8 @@
     progress   z_t = k (G_t / forcing requirement - 1),  P(bloomed by t) = sigmoid(z_t)
 
 What differs from the paper (arXiv 2501.16848): the response is one curve of hourly temperature with maximum 1; requirements are
-those of a site around its group around all, with normal priors instead of free scalars; slopes are relative to the
-requirement; the kink of forcing is smooth. `paper.py` has the published form.
+those of a site around what is usual at its place in its group, around all, with normal priors instead of free scalars; slopes
+are relative to the requirement; the kink of forcing is smooth. `paper.py` has the published form.
 Letters: M members, N seasons, S days, K knots, G sites, P groups.
 """
 
@@ -21,7 +21,7 @@ from torch.nn.functional import softplus
 
 from ecotone.systems.phenology.hybrid import network
 from ecotone.systems.phenology.hybrid.config import HybridConfig
-from ecotone.systems.phenology.hybrid.features import KNOTS, Features, Places
+from ecotone.systems.phenology.hybrid.features import KNOTS, TERMS, Features, Places
 from ecotone.systems.phenology.hybrid.release import Released, released
 
 Parameters = dict[str, Tensor]
@@ -36,7 +36,10 @@ SPREAD = {  # standard deviations of the priors, in the units of the parameters
     "base_site": 1.5,
     "bloom_group": 1.0,
     "drift_site": 0.05,
+    "chill_place": 0.3,
+    "heat_place": 0.4,
 }
+SCATTER = 0.15  # of the log of the forcing gathered by bloom around what is usual at a place, for the start of training
 
 
 MIXED = ("negating", "utah", "random")
@@ -93,6 +96,32 @@ def _run(rows: Tensor) -> bool:
     return int(rows[-1] - rows[0]) == len(rows) - 1 and bool((rows[1:] > rows[:-1]).all())
 
 
+def _medians(values: Tensor, group: Tensor, groups: int, around: Tensor | float = 0.0) -> Tensor:
+    """(M, P) medians of (M, N) values in each group, less `around`; 0 for groups without any."""
+    found = values.new_zeros(len(values), groups)
+    for k in torch.unique(group).tolist():
+        found[:, k : k + 1] = values[:, group == k].median(1, keepdim=True).values - around
+    return found
+
+
+def _at_places(values: Tensor, f: Features, rows: Tensor, sites: int) -> Tensor:
+    """(M, 4) ridge coefficients on the terms of places; sites count by how well the mean of their seasons is known.
+
+    Args:
+        values: (M, R) log forcing gathered by bloom, around the median of the group.
+        f: N seasons.
+        rows: (R,) seasons of the values.
+        sites: G, how many sites are known.
+    """
+    site = f.site[rows]
+    count = torch.bincount(site, minlength=sites).to(values)
+    mean = values.new_zeros(len(values), sites).index_add(1, site, values) / count.clamp(min=1)
+    place = values.new_zeros(sites, len(TERMS)).index_copy(0, site, f.place[rows])
+    weight = (count > 0) / (SPREAD["heat_site"] ** 2 + SCATTER**2 / count.clamp(min=1))
+    precision = (place.T * weight) @ place + torch.eye(len(TERMS)).to(values) / SPREAD["heat_place"] ** 2
+    return torch.linalg.solve(precision, (place.T * weight) @ mean.T).T
+
+
 class Hybrid:
     """The model above with its settings; parameters are handed in."""
 
@@ -129,6 +158,7 @@ class Hybrid:
         for level, size in (("group", q), ("site", g)):
             p |= {f"{name}_{level}": torch.zeros(members, size) for name in ("chill", "heat", "base")}
         p |= {"bloom_group": torch.zeros(members, q), "drift_site": torch.zeros(members, g)}
+        p |= {f"{name}_place": torch.zeros(members, len(TERMS)) for name in ("chill", "heat")}
         seen = torch.nonzero(f.usable & ~f.after & ~f.before)[:, 0]
         with torch.no_grad():
             # shares summed up to bloom times the response: chill at bloom, before any requirement
@@ -144,10 +174,11 @@ class Hybrid:
             )
             gathered = total[:, seen].clamp(min=1.0).log() - torch.log(torch.tensor(HUNDRED))
             p["heat"] = gathered.median(1, keepdim=True).values
-            for k in range(q):
-                own = f.group[seen] == k
-                if own.any():
-                    p["heat_group"][:, k] = gathered[:, own].median(1).values - p["heat"][:, 0]
+            if self.config.place:
+                rest = gathered - pick(_medians(gathered, f.group[seen], q), f.group[seen])
+                p["heat_place"] = _at_places(rest, f, seen, g)
+                gathered = gathered - p["heat_place"] @ f.place[seen].T
+            p["heat_group"] = _medians(gathered, f.group[seen], q, p["heat"])
         return p
 
     def residuals(self, p: Parameters) -> list[Tensor]:
@@ -174,6 +205,8 @@ class Hybrid:
         total = p["chill"].expand(-1, len(f))
         if self.config.scalars != "global":
             total = total + pick(p["chill_group"], f.group)
+        if self.config.place:
+            total = total + p["chill_place"] @ f.place.T
         if self.config.scalars == "site":
             total = total + pick(p["chill_site"], f.site)
         return softplus(total * 4) / 4 * TEN_DAYS  # positive; the same where it is well above zero
@@ -183,6 +216,8 @@ class Hybrid:
         total = p["heat"].expand(-1, len(f))
         if self.config.scalars != "global":
             total = total + pick(p["heat_group"], f.group)
+        if self.config.place:
+            total = total + p["heat_place"] @ f.place.T
         if self.config.scalars == "site":
             total = total + pick(p["heat_site"], f.site)
         if self.config.drift:

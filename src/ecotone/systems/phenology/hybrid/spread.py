@@ -60,7 +60,8 @@ def offsets(core: Hybrid, p: Parameters, f: Features, rows: Tensor) -> tuple[Arr
     """
     some = take(f, rows)
     no_site = replace(some, site=torch.full_like(some.site, len(core.places.sites)))
-    no_group = replace(no_site, group=torch.full_like(some.group, len(core.places.groups)))
+    nowhere = {"group": torch.full_like(some.group, len(core.places.groups)), "place": torch.zeros_like(some.place)}
+    no_group = replace(no_site, **nowhere)
     with torch.no_grad():
         site, both = (_log_ratio(core, p, part) for part in (no_site, no_group))
     return site.mean(0).numpy().astype(float), (both - site).mean(0).numpy().astype(float)

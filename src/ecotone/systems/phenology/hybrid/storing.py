@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecotone.systems.phenology.hybrid.config import HybridConfig
-from ecotone.systems.phenology.hybrid.features import KNOTS, Places
+from ecotone.systems.phenology.hybrid.features import KNOTS, TERMS, Places, Where
 
 if TYPE_CHECKING:
     from ecotone.systems.phenology.hybrid.estimator import HybridPhenology
@@ -55,6 +55,8 @@ def notes(model: HybridPhenology) -> dict[str, Any]:
         "sites": list(places.sites),
         "groups": list(places.groups),
         "group_of": list(places.group_of),
+        "centre": [list(one) for one in places.centre],
+        "reach": [list(one) for one in places.reach],
         "seen": [bool(s) for s in model.seen_],
         "scale": float(model.scale_),
         "steps": [int(s) for s in model.steps_],
@@ -93,6 +95,7 @@ def shapes(config: HybridConfig, notes: dict[str, Any]) -> Shapes:
         found = dict.fromkeys(("net_in", "net_bias", "net_out"), (m, w))
         found |= dict.fromkeys(("net_level", "negation", "base", "bend", "release", "bloom", "heat", "chill"), (m, 1))
         found |= dict.fromkeys(("chill_group", "heat_group", "base_group", "bloom_group"), (m, p))
+        found |= dict.fromkeys(("chill_place", "heat_place"), (m, len(TERMS)))
         found |= dict.fromkeys(("chill_site", "heat_site", "base_site", "drift_site"), (m, g))
     about: Shapes = {"about.response_sd": (len(KNOTS),), "about.table": (len(notes["learned_sites"]), len(TABLE))}
     return found | about | {"about.held": (int(notes["held"]), len(HELD))}
@@ -114,7 +117,8 @@ def restore(model: HybridPhenology, tensors: dict[str, Array], notes: dict[str, 
     seen = tuple(bool(s) for s in notes["seen"])
     if len(group_of) != len(sites) or len(seen) != len(sites) or not all(0 <= k < len(groups) for k in group_of):
         raise ValueError("sites and groups do not fit together")
-    model.places_, model.seen_ = Places(sites, groups, group_of), seen
+    centre, reach = (_points(notes[name], len(groups)) for name in ("centre", "reach"))
+    model.places_, model.seen_ = Places(sites, groups, group_of, centre, reach), seen
     model.parameters_ = {k: torch.from_numpy(v.copy()) for k, v in tensors.items() if not k.startswith("about.")}
     model.scale_, model.steps_ = float(notes["scale"]), tuple(int(s) for s in notes["steps"])
     model.history_ = tuple((int(a), float(b), float(c)) for a, b, c in notes["history"])
@@ -136,6 +140,13 @@ def restore(model: HybridPhenology, tensors: dict[str, Array], notes: dict[str, 
     held["site_id"] = np.array(sites, dtype=object)[held["site"].to_numpy()]
     model._stored_days = held[["row", "site_id", "year", "fold", "observed", "day", "q05", "q95"]]
     return model
+
+
+def _points(rows: Any, count: int) -> tuple[Where, ...]:
+    found = tuple((float(a), float(b), float(c)) for a, b, c in rows)
+    if len(found) != count or not np.isfinite(found).all():
+        raise ValueError("groups and their places do not fit together")
+    return found
 
 
 def _filled(values: Array) -> Array:
