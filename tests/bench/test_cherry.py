@@ -20,7 +20,7 @@ WORLD = seasons(years=20, sites=4)
 
 @pytest.fixture
 def drawn(monkeypatch):
-    monkeypatch.setattr(cherry, "data_sets", lambda options: iter([DataSet("observed", WORLD)]))
+    monkeypatch.setattr(cherry, "data_sets", lambda options, missed: iter([DataSet("observed", WORLD)]))
     monkeypatch.setitem(MODELS, "hybrid", ModelEntry("hybrid", "baselines.spring:SpringRegression"))
     monkeypatch.setitem(MODELS, "thermal_time", ModelEntry("biophysical", "baselines.simple:SiteTrend"))
 
@@ -42,6 +42,33 @@ def test_rows_and_lines(drawn, tmp_path):
     assert "lead of hybrid over best biophysical, thermal_time" in text
     assert "lead of hybrid over spring: +0.000" in text
     assert "MAE A" in text
+
+
+def test_what_cannot_be_run_costs_the_others_nothing(drawn, monkeypatch):
+    monkeypatch.setattr(cherry, "FEW_STATIONS", 0)  # stations in four groups
+    one = WORLD.take(WORLD.site == 0)
+    monkeypatch.setattr(cherry, "data_sets", lambda options, missed: iter([DataSet("observed", one)]))
+    result = run(Options(seeds=2, models="site_mean,spring", splits="forward,stations"), progress=False)
+    assert {r["split"] for r in result.rows} == {"forward"} and {r["seed"] for r in result.rows} == {0, 1}
+    told = [line for line in result.lines if line.startswith("not run")]
+    assert len(told) == 2 and all("stations, observed temperatures" in line for line in told)
+    with pytest.raises(InputError, match="not run: spring") as caught:
+        run(Options(seeds=1, models="spring", splits="stations"), progress=False)
+    assert caught.value.code == "PH656"
+
+
+def test_a_set_without_enough_seasons_is_named(monkeypatch, tmp_path):
+    from ecotone.data.benchmarks import cherry as reader
+
+    def read(folder, chosen, least):
+        if chosen == ("observed",):
+            raise InputError("PH616", "usable_seasons.csv", "no site has 8 seasons", "lower it")
+        return WORLD
+
+    monkeypatch.setattr(reader, "read_cherry", read)
+    result = run(Options(seeds=1, models="site_mean", splits="forward", folder=str(tmp_path)), progress=False)
+    assert {r["quality"] for r in result.rows} == {"all"}
+    assert result.lines[-1].startswith("not run: observed temperatures: usable_seasons.csv: no site has 8 seasons")
 
 
 def test_what_does_not_depend_on_the_seed_is_fitted_once(drawn, monkeypatch):

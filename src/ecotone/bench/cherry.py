@@ -81,25 +81,41 @@ class DataSet:
 
 
 def run(options: Options, *, progress: bool = True) -> BenchResult:
-    """Runs models on splits and summarises them."""
+    """Runs models on splits and summarises them; lines at the end say what could not be run.
+
+    Raises:
+        InputError: PH656 when nothing could be run.
+    """
     models = _chosen(options.models, ready_models(every=bool(options.models)), "model")
     splits = _chosen(options.splits or HEADLINES, SPLITS, "split")
-    sets = list(data_sets(options))
+    missed: list[str] = []
+    sets = list(data_sets(options, missed))
     rows: list[dict[str, Any]] = []
     outcomes: list[Outcome] = []
     with show_progress(len(sets) * len(models) * len(splits) * options.seeds, "cherry", enabled=progress) as bar:
         for data in sets:
             for split in splits:
                 for model in models:
-                    for outcome in run_model(data, model, split, options):
-                        outcomes.append(outcome)
-                        rows += site_rows(data, outcome)
-                        bar.advance()
+                    own: list[Outcome] = []
+                    try:
+                        for outcome in run_model(data, model, split, options):
+                            own.append(outcome)
+                            bar.advance()
+                    except InputError as error:  # data too small for one split or model cost the others nothing
+                        missed.append(f"not run: {model}, {split}, {data.quality} temperatures: {error}")
+                        bar.advance(options.seeds - len(own))
+                        continue
+                    outcomes += own
+                    rows += [row for outcome in own for row in site_rows(data, outcome)]
+    if not outcomes:
+        more = f" (and {len(missed) - 1} more like it)" if len(missed) > 1 else ""
+        raise InputError("PH656", "cherry", missed[0] + more, "give more seasons, or lower --least-seasons")
     if options.leads:
         digest = {d.quality: d.digest for d in sets}
         told = [{**row, "data": digest[row["quality"]]} for row in lead_rows(outcomes)]
         write_rows(told, Path(options.leads))
-    return BenchResult(rows, summary(outcomes, {d.quality: d.seasons for d in sets}, splits, options.data))
+    lines = summary(outcomes, {d.quality: d.seasons for d in sets}, splits, options.data)
+    return BenchResult(rows, lines + missed)
 
 
 def _chosen(given: tuple[str, ...], known: list[str] | tuple[str, ...], what: str) -> list[str]:
@@ -131,11 +147,11 @@ def data_hash(folder: Path) -> str:
     return cache_key(files=[digest for _, digest in sorted((Path(k).name, v) for k, v in found.items())])[:12]
 
 
-def data_sets(options: Options) -> Iterator[DataSet]:
-    """The sets of seasons, observed temperatures first.
+def data_sets(options: Options, missed: list[str]) -> Iterator[DataSet]:
+    """The sets of seasons, observed temperatures first; of a set without enough seasons a line in `missed` says so.
 
     Raises:
-        InputError: IO101 when the tables are missing, PH616 when no site has enough seasons.
+        InputError: IO101 when the tables are missing.
     """
     from ecotone.data.benchmarks import cherry
 
@@ -145,7 +161,14 @@ def data_sets(options: Options) -> Iterator[DataSet]:
         return
     for name in _chosen(options.qualities, QUALITIES, "quality"):
         chosen = None if name == "all" else (name,)
-        yield DataSet(name, cherry.read_cherry(folder, chosen, options.least_seasons), data_hash(folder))
+        try:
+            seasons = cherry.read_cherry(folder, chosen, options.least_seasons)
+        except InputError as error:
+            if error.code != "PH616":
+                raise
+            missed.append(f"not run: {name} temperatures: {error}")
+            continue
+        yield DataSet(name, seasons, data_hash(folder))
 
 
 def splits_of(name: str, seasons: Seasons, seed: int) -> list[Split]:

@@ -106,13 +106,15 @@ def summary(outcomes: Sequence[Outcome], sets: Mapping[str, Seasons], splits: Se
     pooled = pool(outcomes)
     lines: list[str] = []
     for quality, seasons in sets.items():
-        models = list(dict.fromkeys(m for q, _, m in pooled if q == quality))
         country = groups(seasons).get("country", np.full(len(seasons), "", dtype=object)).astype(str)
         names = sorted(set(country))
         shared = f"{len(seasons)} seasons at {len(np.unique(seasons.site))} sites"
         origin = "monthly temperatures, interpolated to days" if data == "monthly" else f"{quality} temperatures"
         lines += ["", f"{origin}: {shared}"]
         for split in splits:
+            models = [m for q, s, m in pooled if (q, s) == (quality, split)]
+            if not models:
+                continue
             words = next(o.description for o in outcomes if o.quality == quality and o.split == split)
             lines.append(f"{split} (seed 0: {words})")
             lines += table(pooled, quality, split, models, country, names, seasons)

@@ -129,3 +129,24 @@ def test_far_from_all_known_sites_answers_are_wider() -> None:
 
 def test_the_published_form_knows_no_places() -> None:
     assert not HybridConfig.parse({"preset": "paper"}).place
+
+
+def test_what_changes_with_place_is_told() -> None:
+    seasons = north()
+    model = HybridPhenology(**QUICK | {"steps": 2}).fit(seasons)
+    model.parameters_["heat_place"] = torch.tensor([[0.2, 9.0, -0.1, 0.5]])
+    model.parameters_["chill_place"] = torch.tensor([[1.0, 9.0, 0.0, -0.00001]])
+    model.parameters_["chill_place"] *= model.top(model.parameters_)
+    (told,) = [c for c in model.identifiability() if c.title == "Requirements by place"]
+    details = dict(told.details)
+    assert told.verdict == "note" and told.measured == pytest.approx(100 * (np.exp(0.02) - 1))
+    assert details["chill requirement with it"] == "+1.0 chill days"
+    assert details["per degree farther east"] == "forcing -1.0 %, chill +0.0 chill days"
+    assert details["per 100 m higher"] == "forcing +5.1 %, chill +0.0 chill days"
+    assert details["farthest site from the middle of its group"] == "7.5 degrees, 0 m"
+    for quiet in (HybridPhenology(place=False, **QUICK | {"steps": 2}).fit(seasons), one_place()):
+        assert "Requirements by place" not in [c.title for c in quiet.identifiability()]
+
+
+def one_place() -> HybridPhenology:
+    return HybridPhenology(**QUICK | {"steps": 2}).fit(moved(north(), latitude=40.0))

@@ -23,7 +23,7 @@ from ecotone.contract import Check
 from ecotone.data.seasons import Seasons
 from ecotone.systems.phenology.hybrid import network
 from ecotone.systems.phenology.hybrid.features import KNOTS, Features
-from ecotone.systems.phenology.hybrid.model import Hybrid, Parameters
+from ecotone.systems.phenology.hybrid.model import TEN_DAYS, Hybrid, Parameters
 from ecotone.systems.phenology.hybrid.uncertainty import Posterior, posterior, take
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ WIDEST = 0.2  # mean standard deviation of the response (maximum 1) up to which 
 NARROWER = 0.8  # share of the width of the priors alone: a stiff shape is narrow without any data
 LEAST_LIMITED = 0.1  # share of seasons in which chill must have mattered
 EASE, SHIFT = 0.9, 1.0  # a tenth less chill needed, and the whole days of earlier bloom that count as mattering
-TAKEN = " The response was taken over from another fit; this is what that fit knew of it."
+TAKEN = " It was taken over from another fit; this is what that fit knew of it."
 MAIN = ("chill", "heat", "base", "release", "bloom")
 
 
@@ -150,7 +150,46 @@ class Learned:
                 unit="sites",
                 verdict="pass" if not (need < 5).any() else "fail",
             ),
+            *_by_place(model),
         ]
+
+
+def _by_place(model: HybridPhenology) -> list[Check]:
+    """How requirements change with place, where sites of a group are apart."""
+    places, p = model.places_, model.parameters_
+    reach = np.array(places.reach)
+    if not isinstance(model.core, Hybrid) or not model.config.place or not reach.any():
+        return []
+    heat = p["heat_place"].mean(0).numpy().astype(float)
+    chill = (p["chill_place"] * TEN_DAYS / model.top(p)).mean(0).numpy().astype(float)
+    ways = {"degree farther from the equator": (0, 0.1), "degree farther east": (2, 0.1), "100 m higher": (3, 0.1)}
+    change = {way: (np.expm1(heat[k] * share) * 100, chill[k] * share) for way, (k, share) in ways.items()}
+    (first, (percent, days)), *others = change.items()
+    return [
+        Check(
+            title="Requirements by place",
+            claim=f"change of the forcing requirement per {first}, at the middle of a group",
+            measured=float(percent),
+            bound=0.0,
+            unit="%",
+            verdict="note",
+            details=(
+                ("chill requirement with it", f"{_signed(days)} chill days"),
+                *((f"per {way}", f"forcing {_signed(a)} %, chill {_signed(b)} chill days") for way, (a, b) in others),
+                (
+                    "farthest site from the middle of its group",
+                    f"{reach[:, 0].max():.1f} degrees, {reach[:, 2].max():.0f} m",
+                ),
+                ("sites of a group differ beyond this by", f"{model.spread_[0] * 100:.0f} % (standard deviation)"),
+            ),
+            note="What a site that was never seen is answered with. Few sites say little of it and leave it near zero."
+            + (TAKEN if model.taken_over_ else ""),
+        )
+    ]
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}"  # never -0.0
 
 
 def learn_about(model: HybridPhenology, f: Features, seasons: Seasons, rows: Array) -> Learned:
