@@ -22,10 +22,11 @@ from ecotone.systems.phenology.hybrid.config import HybridConfig
 from ecotone.systems.phenology.hybrid.features import KNOTS, Features, Places, features
 from ecotone.systems.phenology.hybrid.identify import Learned, learn_about
 from ecotone.systems.phenology.hybrid.members import Fit, lay_out, stack
-from ecotone.systems.phenology.hybrid.model import SPREAD, Core, Hybrid, Parameters
+from ecotone.systems.phenology.hybrid.model import Core, Hybrid, Parameters
 from ecotone.systems.phenology.hybrid.paper import DECAY, WEIGHTS, Published
-from ecotone.systems.phenology.hybrid.spread import NODES, widths
+from ecotone.systems.phenology.hybrid.spread import NODES, Sites, sites_apart
 from ecotone.systems.phenology.hybrid.train import Trained, train
+from ecotone.systems.phenology.hybrid.uncertainty import take
 from ecotone.systems.phenology.recovery import FittedResponse, winter_hours
 
 Array = np.ndarray
@@ -87,7 +88,7 @@ class HybridPhenology:
     usual_: tuple[float, float]
     years_: tuple[int, int]
     seen_: tuple[bool, ...]
-    spread_: tuple[float, float]
+    apart_: Sites
     taken_over_: bool = False
     _work: _Work | None = None
     _held: dict[str, Array] | None = None
@@ -200,7 +201,7 @@ class HybridPhenology:
         self._held = judging.held_out(core, {k: v[fit.answering :] for k, v in members.items()}, f, fit)
         self.scale_ = judging.scale(self._held, f)
         bloomed = torch.from_numpy(fit.rows) & f.usable & ~f.after & ~f.before
-        self.spread_ = widths(core, self.parameters_, places, f, torch.nonzero(bloomed)[:, 0])
+        self.apart_ = sites_apart(core, self.parameters_, places, f, torch.nonzero(bloomed)[:, 0])
         return self
 
     @property
@@ -240,22 +241,23 @@ class HybridPhenology:
     def _mixture(self, z: Tensor, f: Features) -> Tensor:
         """(M, N, S) probabilities: sites that are not known average over how sites differ."""
         cdf = torch.sigmoid(self.scale_ * z)
-        seen = np.append(np.array(self.seen_, dtype=bool), False)[f.site.numpy()]
-        new = torch.from_numpy(np.flatnonzero(~seen))
+        new = torch.from_numpy(np.flatnonzero(self._new(f)))
         if len(new) and isinstance(self.core, Hybrid):
-            slope = torch.exp(self.parameters_["bloom"] + _group(self.parameters_["bloom_group"], f.group[new]))[
+            some = take(f, new)
+            slope = torch.exp(self.parameters_["bloom"] + _group(self.parameters_["bloom_group"], some.group))[
                 ..., None
             ]
             grown = z[:, new] / slope + 1  # forcing in units of the requirement
-            site, group = self.spread_
-            unknown = f.group[new] == len(self.places_.groups)
-            sd = torch.where(unknown, (site**2 + group**2) ** 0.5, site).to(z)
-            sd = torch.hypot(sd, SPREAD["heat_place"] * f.beyond[new])[:, None]
+            mean, sd = (torch.from_numpy(v).to(z)[:, None] for v in self.apart_.between(self.places_, some))
             total = torch.zeros_like(grown)
             for node, weight in NODES:
-                total += weight * torch.sigmoid(self.scale_ * slope * (grown * torch.exp(-sd * node) - 1))
+                total += weight * torch.sigmoid(self.scale_ * slope * (grown * torch.exp(-mean - sd * node) - 1))
             cdf[:, new] = total
         return cdf
+
+    def _new(self, f: Features) -> Array:
+        """(N,) whether nothing was learned from the site."""
+        return ~np.append(np.array(self.seen_, dtype=bool), False)[f.site.numpy()]
 
     def accumulation(self, seasons: Seasons) -> Accumulation:
         """What happens on each day of each season, mean over members."""
@@ -264,6 +266,9 @@ class HybridPhenology:
         with torch.no_grad():
             course = core.course(p, f)
             need = core.chill_requirement(p, f), core.forcing_requirement(p, f)
+            if isinstance(core, Hybrid) and (new := self._new(f)).any():
+                usual, _ = self.apart_.between(self.places_, f)
+                need = need[0], need[1] * torch.from_numpy(np.exp(np.where(new, usual, 0.0))).to(need[1])
             top = self.top(p)
             chill, needed = course.chill / top[..., None], need[0] / top
             parts = (chill, course.release, course.forcing, self._mixture(course.progress, f), needed, need[1])
@@ -457,8 +462,6 @@ def _start(
     core: Core, config: HybridConfig, f: Features, fits: Sequence[Fit], old: HybridPhenology | None
 ) -> Parameters:
     """Parameters before training; each fit starts from what its own seasons say."""
-    from ecotone.systems.phenology.hybrid.uncertainty import take
-
     parts = []
     for fit in fits:
         generator = torch.Generator().manual_seed(fit.seed)

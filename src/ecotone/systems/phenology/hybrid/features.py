@@ -55,6 +55,7 @@ class Places:
         sites: G names.
         groups: P names.
         group_of: (G,) group of each site.
+        where: G times degrees north, degrees east, metres; NaN where not told.
         centre: P times the mean of the group's sites: degrees from the equator, degrees east, metres; 0 where none says so.
         reach: P times the same three, how far the farthest site is from there.
     """
@@ -62,6 +63,7 @@ class Places:
     sites: tuple[str, ...]
     groups: tuple[str, ...]
     group_of: tuple[int, ...]
+    where: tuple[Where, ...]
     centre: tuple[Where, ...]
     reach: tuple[Where, ...]
 
@@ -78,10 +80,11 @@ class Places:
                 k = like.groups.index(group)
                 one, far = like.centre[k], like.reach[k]
             else:
-                one, far = _middle(where[label == group])
+                one, far = _middle(_poleward(where[label == group]))
             centre.append(one)
             reach.append(far)
-        return cls(tuple(names), tuple(groups), tuple(groups.index(g) for g in label), tuple(centre), tuple(reach))
+        group_of = tuple(groups.index(g) for g in label)
+        return cls(tuple(names), tuple(groups), group_of, _rows(where), tuple(centre), tuple(reach))
 
     def find(self, seasons: Seasons) -> tuple[Array, Array]:
         """(N,) site and (N,) group of seasons; G for a site and P for a group that is not known."""
@@ -102,7 +105,7 @@ class Places:
         """
         nowhere = (0.0, 0.0, 0.0)
         centre, reach = (np.array([*rows, nowhere])[group] for rows in (self.centre, self.reach))
-        away = np.nan_to_num(_where(seasons)[seasons.site] - centre)
+        away = np.nan_to_num(_poleward(_where(seasons))[seasons.site] - centre)
         away[group == len(self.groups)] = 0.0
         held, away = np.clip(away, -reach, reach) / UNITS, away / UNITS
         terms = np.column_stack([held[:, 0], held[:, 0] ** 2, held[:, 1:]])
@@ -110,11 +113,19 @@ class Places:
 
 
 def _where(seasons: Seasons) -> Array:
-    """(G, 3) degrees from the equator, degrees east, metres; NaN where not told."""
+    """(G, 3) degrees north, degrees east, metres; NaN where not told."""
     names = ("latitude", "longitude", "altitude")
     table = seasons.sites.reindex(columns=names).apply(lambda column: pd.to_numeric(column, errors="coerce"))
-    found = table.to_numpy(dtype=float)
-    return np.column_stack([np.abs(found[:, 0]), found[:, 1:]])
+    return table.to_numpy(dtype=float)
+
+
+def _poleward(where: Array) -> Array:
+    """The same with degrees from the equator."""
+    return np.column_stack([np.abs(where[:, 0]), where[:, 1:]])
+
+
+def _rows(where: Array) -> tuple[Where, ...]:
+    return tuple((a, b, c) for a, b, c in where.tolist())
 
 
 def _middle(where: Array) -> tuple[Where, Where]:
@@ -122,8 +133,8 @@ def _middle(where: Array) -> tuple[Where, Where]:
     told = np.isfinite(where)
     mean = np.where(told, where, 0.0).sum(0) / np.maximum(told.sum(0), 1)
     far = np.where(told, np.abs(where - mean), 0.0).max(0)
-    (a, b, c), (d, e, f) = mean.tolist(), far.tolist()
-    return (a, b, c), (d, e, f)
+    one, other = _rows(np.stack([mean, far]))
+    return one, other
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,7 @@ class Features:
         hours: (N, S, 24) degC, where the network reads whole days; else None.
         site: (N,) position among the known sites, G for an unknown one.
         group: (N,) position among the known groups, P for an unknown one.
+        where: (N, 3) degrees north, degrees east, metres of the site; NaN where not told.
         place: (N, 4) where the site is within its group (`Places.terms`).
         beyond: (N,) how far it is beyond the known sites of its group, in the units of these terms.
         year: (N,) years since 1990, in units of 20 years.
@@ -151,6 +163,7 @@ class Features:
     hours: Tensor | None
     site: Tensor
     group: Tensor
+    where: Tensor
     place: Tensor
     beyond: Tensor
     year: Tensor
@@ -205,6 +218,7 @@ def features(seasons: Seasons, places: Places, *, whole_days: bool = False, days
         hours=None if hours is None else torch.from_numpy(hours),
         site=torch.from_numpy(site),
         group=torch.from_numpy(group),
+        where=torch.from_numpy(_where(seasons)[seasons.site]),
         place=torch.from_numpy(terms),
         beyond=torch.from_numpy(beyond),
         year=torch.from_numpy(((np.asarray(seasons.year) - 1990) / 20).astype(np.float32)),

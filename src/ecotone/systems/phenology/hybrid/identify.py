@@ -180,7 +180,7 @@ def _by_place(model: HybridPhenology) -> list[Check]:
                     "farthest site from the middle of its group",
                     f"{reach[:, 0].max():.1f} degrees, {reach[:, 2].max():.0f} m",
                 ),
-                ("sites of a group differ beyond this by", f"{model.spread_[0] * 100:.0f} % (standard deviation)"),
+                ("sites of a group differ beyond this by", f"{model.apart_.site * 100:.0f} % (standard deviation)"),
             ),
             note="What a site that was never seen is answered with. Few sites say little of it and leave it near zero."
             + (TAKEN if model.taken_over_ else ""),

@@ -13,6 +13,8 @@ import numpy as np
 
 from ecotone.systems.phenology.hybrid.config import HybridConfig
 from ecotone.systems.phenology.hybrid.features import KNOTS, TERMS, Places, Where
+from ecotone.systems.phenology.hybrid.neighbours import PATTERNS
+from ecotone.systems.phenology.hybrid.spread import Sites
 
 if TYPE_CHECKING:
     from ecotone.systems.phenology.hybrid.estimator import HybridPhenology
@@ -39,6 +41,9 @@ def tensors(model: HybridPhenology) -> dict[str, Array]:
     found = {k: v.detach().numpy() for k, v in model.parameters_.items()}
     found["about.response_sd"] = np.asarray(learned.response_sd, dtype=np.float64)
     found["about.table"] = _filled(learned.parameters[list(TABLE)].to_numpy(dtype=float))
+    found["about.offset"] = _filled(np.column_stack([model.apart_.offset, model.apart_.noise]))
+    found["about.pattern"] = model.apart_.weight
+    found["about.where"] = _filled(np.array(model.places_.where, dtype=float))
     found["about.held"] = np.zeros((0, len(HELD)))
     if len(held):
         place = {name: k for k, name in enumerate(model.places_.sites)}
@@ -65,7 +70,7 @@ def notes(model: HybridPhenology) -> dict[str, Any]:
         ],
         "usual": list(map(float, model.usual_)),
         "years": list(map(int, model.years_)),
-        "spread": list(map(float, model.spread_)),
+        "spread": [float(model.apart_.site), float(model.apart_.group)],
         "held": len(model.held_out_days()),
         "taken_over": bool(model.taken_over_),
         "account": {name: float(getattr(learned, name)) for name in ACCOUNT},
@@ -98,6 +103,7 @@ def shapes(config: HybridConfig, notes: dict[str, Any]) -> Shapes:
         found |= dict.fromkeys(("chill_place", "heat_place"), (m, len(TERMS)))
         found |= dict.fromkeys(("chill_site", "heat_site", "base_site", "drift_site"), (m, g))
     about: Shapes = {"about.response_sd": (len(KNOTS),), "about.table": (len(notes["learned_sites"]), len(TABLE))}
+    about |= {"about.offset": (g, 2), "about.where": (g, 3), "about.pattern": (len(PATTERNS),)}
     return found | about | {"about.held": (int(notes["held"]), len(HELD))}
 
 
@@ -118,15 +124,20 @@ def restore(model: HybridPhenology, tensors: dict[str, Array], notes: dict[str, 
     if len(group_of) != len(sites) or len(seen) != len(sites) or not all(0 <= k < len(groups) for k in group_of):
         raise ValueError("sites and groups do not fit together")
     centre, reach = (_points(notes[name], len(groups)) for name in ("centre", "reach"))
-    model.places_, model.seen_ = Places(sites, groups, group_of, centre, reach), seen
+    where = _rows(_empty(tensors["about.where"]))
+    model.places_, model.seen_ = Places(sites, groups, group_of, where, centre, reach), seen
     model.parameters_ = {k: torch.from_numpy(v.copy()) for k, v in tensors.items() if not k.startswith("about.")}
     model.scale_, model.steps_ = float(notes["scale"]), tuple(int(s) for s in notes["steps"])
     model.history_ = tuple((int(a), float(b), float(c)) for a, b, c in notes["history"])
     low, high = map(float, notes["usual"])
     first, last = map(int, notes["years"])
     one, two = map(float, notes["spread"])
+    if min(one, two, *tensors["about.pattern"]) < 0:
+        raise ValueError("spreads and weights cannot be negative")
     model.taken_over_ = bool(notes["taken_over"])
-    model.usual_, model.years_, model.spread_ = (low, high), (first, last), (one, two)
+    model.usual_, model.years_ = (low, high), (first, last)
+    offset, noise = _empty(tensors["about.offset"]).T
+    model.apart_ = Sites(offset, noise, one, two, tensors["about.pattern"])
     numbers = {k: _empty(tensors["about.table"][:, i]) for i, k in enumerate(TABLE)}
     table = pd.DataFrame({"site_id": notes["learned_sites"], "group": notes["learned_groups"]} | numbers)
     table["seasons"] = table["seasons"].astype(int)
@@ -143,10 +154,14 @@ def restore(model: HybridPhenology, tensors: dict[str, Array], notes: dict[str, 
 
 
 def _points(rows: Any, count: int) -> tuple[Where, ...]:
-    found = tuple((float(a), float(b), float(c)) for a, b, c in rows)
+    found = _rows([[float(v) for v in row] for row in rows])
     if len(found) != count or not np.isfinite(found).all():
         raise ValueError("groups and their places do not fit together")
     return found
+
+
+def _rows(rows: Any) -> tuple[Where, ...]:
+    return tuple((float(a), float(b), float(c)) for a, b, c in rows)
 
 
 def _filled(values: Array) -> Array:
