@@ -13,10 +13,12 @@ from tests.systems.phenology.hybrid.worlds import made, ready
 from ecotone.data.seasons import Seasons
 from ecotone.data.simulated.trees import trees
 from ecotone.systems.phenology.distribution import quantile
+from ecotone.systems.phenology.hybrid import neighbours
 from ecotone.systems.phenology.hybrid.config import HybridConfig
 from ecotone.systems.phenology.hybrid.estimator import HybridPhenology
 from ecotone.systems.phenology.hybrid.features import TERMS, Places, features
 from ecotone.systems.phenology.hybrid.model import SCATTER, SPREAD, Hybrid
+from ecotone.systems.phenology.hybrid.neighbours import alike
 
 NORTH = np.linspace(30.0, 45.0, 12)
 QUICK = {"members": 1, "width": 6, "held_out": 0.0, "start": "utah", "steps": 120}
@@ -40,6 +42,7 @@ def four() -> Seasons:
 def test_terms_are_distances_from_the_middle_of_the_group(four: Seasons) -> None:
     places = Places.of(four)
     np.testing.assert_allclose(places.centre, [(43.0, 7.0, 250.0), (20.0, 30.0, 0.0)])
+    np.testing.assert_array_equal(places.where, four.sites[["latitude", "longitude", "altitude"]])
     np.testing.assert_allclose(places.reach, [(3.0, 2.0, 150.0), (0.0, 0.0, 0.0)])
     f = features(four, places)
     expected = [[-0.3, 0.09, -0.2, -0.15], [0.1, 0.01, 0.0, 0.0], [0.2, 0.04, 0.2, 0.15], [0.0] * 4]
@@ -105,15 +108,19 @@ def north(site: int | None = None) -> Seasons:
     return shifted if site is None else shifted.take(shifted.site == site)
 
 
-def test_sites_never_seen_get_what_is_usual_at_their_place() -> None:
+def test_sites_never_seen_get_what_is_usual_at_their_place(monkeypatch: pytest.MonkeyPatch) -> None:
     seasons = north()
     out = np.isin(seasons.site, (1, 6, 10))
-    error = {}
-    for place in (True, False):
-        model = HybridPhenology(place=place, **QUICK).fit(seasons.take(~out))
+
+    def error(**options: Any) -> float:
+        model = HybridPhenology(**options, **QUICK).fit(seasons.take(~out))
         new = seasons.take(out)
-        error[place] = np.abs(model.predict(new.unlabelled()).day - new.event).mean()
-    assert error[True] < 0.6 * error[False]
+        return float(np.abs(model.predict(new.unlabelled()).day - new.event).mean())
+
+    by_neighbours = error(place=False)
+    monkeypatch.setattr(neighbours, "weigh", lambda *_: np.eye(len(neighbours.PATTERNS))[0])
+    neither, by_place = error(place=False), error(place=True)
+    assert by_place < 0.6 * neither and by_neighbours < 0.6 * neither
 
 
 def test_far_from_all_known_sites_answers_are_wider() -> None:
@@ -144,9 +151,23 @@ def test_what_changes_with_place_is_told() -> None:
     assert details["per degree farther east"] == "forcing -1.0 %, chill +0.0 chill days"
     assert details["per 100 m higher"] == "forcing +5.1 %, chill +0.0 chill days"
     assert details["farthest site from the middle of its group"] == "7.5 degrees, 0 m"
+    assert details["of which sites 50 km apart have in common"] == f"{alike(50, model.apart_.weight) * 100:.0f} %"
     for quiet in (HybridPhenology(place=False, **QUICK | {"steps": 2}).fit(seasons), one_place()):
         assert "Requirements by place" not in [c.title for c in quiet.identifiability()]
 
 
 def one_place() -> HybridPhenology:
     return HybridPhenology(**QUICK | {"steps": 2}).fit(moved(north(), latitude=40.0))
+
+
+def test_what_is_shown_of_a_new_site_is_what_it_is_answered_with() -> None:
+    seasons = north()
+    model = HybridPhenology(place=False, **QUICK).fit(seasons.take(seasons.site != 6))
+    new = seasons.take(seasons.site == 6)
+    shown, known = model.accumulation(new), model.accumulation(seasons.take(seasons.site == 5))
+    f = model._features(new)
+    expected, _ = model.apart_.between(model.places_, f)
+    with torch.no_grad():
+        usual = model.core.forcing_requirement(model.parameters_, f).mean(0).numpy()
+    np.testing.assert_allclose(shown.forcing_requirement, usual * np.exp(expected), rtol=1e-5)
+    assert abs(expected[0]) > 0.005 and known.forcing_requirement[0] > 0

@@ -13,7 +13,8 @@ from ecotone.systems.phenology.hybrid.config import HybridConfig
 from ecotone.systems.phenology.hybrid.estimator import HybridPhenology, without_gaps
 from ecotone.systems.phenology.hybrid.features import Places, features
 from ecotone.systems.phenology.hybrid.model import Hybrid
-from ecotone.systems.phenology.hybrid.spread import GROUPS, LEAST, NODES, SITES, offsets, widths
+from ecotone.systems.phenology.hybrid.neighbours import PRIOR
+from ecotone.systems.phenology.hybrid.spread import GROUPS, LEAST, NODES, SEASONS, SITES, offsets, sites_apart
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +55,15 @@ def test_offsets_equal_those_of_whole_courses(asked) -> None:
 
 def test_variance_is_averaged_with_the_prior(asked) -> None:
     core, p, places, f, rows = asked
-    site, group = widths(core, p, places, f, rows)
+    found = sites_apart(core, p, places, f, rows)
+    site, group = found.site, found.group
     by_site, by_group = offsets(core, p, f, rows)
     known = f.site[rows].numpy()
     mean = np.array([by_site[known == k].mean() for k in range(4)])
     assert site == pytest.approx((((mean**2).sum() + 2 * SITES**2) / 6) ** 0.5)
+    np.testing.assert_allclose(found.offset, mean)
+    left = sum(((by_site[known == k] - mean[k]) ** 2).sum() for k in range(4))
+    np.testing.assert_allclose(found.noise, (left + SEASONS**2) / (len(rows) - 3) / 5)
     np.testing.assert_allclose(by_group, 0, atol=1e-6)  # groups that are alike
     assert group == pytest.approx((GROUPS**2 / 3) ** 0.5)
 
@@ -69,22 +74,27 @@ def test_other_bases_count_as_other_sites_do(asked) -> None:
     seasons.sites["group"] = ["x", "x", "y", "y"]
     seasons.event[seasons.site % 2 == 1] += 8  # every other site blooms later than its weather says
     late = without_gaps(features(seasons, places))
-    assert widths(core, p, places, late, rows)[0] > 1.05 * widths(core, p, places, f, rows)[0]
+    assert sites_apart(core, p, places, late, rows).site > 1.05 * sites_apart(core, p, places, f, rows).site
 
 
 def test_only_rows_that_were_learned_from_count(asked) -> None:
     core, p, places, f, rows = asked
     one = rows[f.site[rows] == 0]
-    site, group = widths(core, p, places, f, one)
+    found = sites_apart(core, p, places, f, one)
+    site, group = found.site, found.group
+    assert np.isfinite(found.offset).tolist() == [True, False, False, False]
     mean = offsets(core, p, f, one)[0].mean()
     assert site == pytest.approx(((mean**2 + 2 * SITES**2) / 3) ** 0.5)
     assert group == pytest.approx((GROUPS**2 / 2) ** 0.5)
-    assert widths(core, p, places, f, rows[:0]) == (LEAST, LEAST)
+    none = sites_apart(core, p, places, f, rows[:0])
+    assert (none.site, none.group) == (LEAST, LEAST) and np.isnan(none.offset).all()
+    np.testing.assert_array_equal(none.weight, PRIOR)
 
 
 def test_the_published_form_has_no_spread_of_sites(asked) -> None:
     _, p, places, f, rows = asked
-    assert widths(object(), p, places, f, rows) == (LEAST, LEAST)
+    found = sites_apart(object(), p, places, f, rows)
+    assert (found.site, found.group) == (LEAST, LEAST) and np.isnan(found.offset).all()
 
 
 def test_unknown_sites_of_different_known_ones_get_wide_answers() -> None:
@@ -93,7 +103,7 @@ def test_unknown_sites_of_different_known_ones_get_wide_answers() -> None:
         seasons = trees(3, sites=4, years=8).seasons
         seasons.event[seasons.site % 2 == 0] += apart
         model = HybridPhenology(members=1, steps=150, width=6, held_out=0.0, start="utah").fit(seasons)
-        found.append(model.spread_[0])
+        found.append(model.apart_.site)
     assert found[1] > 1.5 * found[0]
 
 

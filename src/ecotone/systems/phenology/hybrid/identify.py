@@ -24,6 +24,7 @@ from ecotone.data.seasons import Seasons
 from ecotone.systems.phenology.hybrid import network
 from ecotone.systems.phenology.hybrid.features import KNOTS, Features
 from ecotone.systems.phenology.hybrid.model import TEN_DAYS, Hybrid, Parameters
+from ecotone.systems.phenology.hybrid.neighbours import alike
 from ecotone.systems.phenology.hybrid.uncertainty import Posterior, posterior, take
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ NARROWER = 0.8  # share of the width of the priors alone: a stiff shape is narro
 LEAST_LIMITED = 0.1  # share of seasons in which chill must have mattered
 EASE, SHIFT = 0.9, 1.0  # a tenth less chill needed, and the whole days of earlier bloom that count as mattering
 TAKEN = " It was taken over from another fit; this is what that fit knew of it."
+NEAR_KM = 50.0
 MAIN = ("chill", "heat", "base", "release", "bloom")
 
 
@@ -181,9 +183,13 @@ def _by_place(model: HybridPhenology) -> list[Check]:
                     f"{reach[:, 0].max():.1f} degrees, {reach[:, 2].max():.0f} m",
                 ),
                 ("sites of a group differ beyond this by", f"{model.apart_.site * 100:.0f} % (standard deviation)"),
+                (
+                    f"of which sites {NEAR_KM:.0f} km apart have in common",
+                    f"{alike(NEAR_KM, model.apart_.weight) * 100:.0f} %",
+                ),
             ),
-            note="What a site that was never seen is answered with. Few sites say little of it and leave it near zero."
-            + (TAKEN if model.taken_over_ else ""),
+            note="A site that was never seen is answered with what is usual at its place and with what its neighbours have in "
+            "common. Few sites say little of either and leave it near zero." + (TAKEN if model.taken_over_ else ""),
         )
     ]
 

@@ -103,6 +103,11 @@ def _answers(
             yield rows, mean, var
 
 
+def alike(km: float, weight: Array) -> float:
+    """Share of the variance of offsets that sites so far apart have in common, under weighed patterns."""
+    return float(sum(w * share * np.exp(-km / length) for w, (length, share) in zip(weight, PATTERNS, strict=True)))
+
+
 def apart(one: Array, other: Array) -> Array:
     """(U, V) distances in km of (U, 3) and (V, 3) places; heights count by `KM_PER_METRE`, or not where one is not told."""
     flat = np.linalg.norm(_point(one)[:, None] - _point(other)[None], axis=-1)
