@@ -209,6 +209,27 @@ def test_the_better_station_of_each_year():
     assert seasons.quality.tolist() == ["possibly_imputed", "possibly_imputed"]
 
 
+def test_places_of_sites_come_from_a_table():
+    homes = pd.DataFrame({"site_id": ["A", "A", "Z"], "lat": [46.5, 1.0, 2.0], "lon": 8.0, "alt": 700})
+    seasons, report = build_seasons(bloom(years=[2001, 2002]), daily(), stations=homes)
+    assert told(report) == set() and seasons.latitude.tolist() == [46.5, 46.5]
+    assert seasons.sites["altitude"].tolist() == [700]
+    stated, _ = build_seasons(bloom(latitude=47.0), daily(), stations=homes)
+    assert stated.latitude[0] == 47.0 and stated.sites["altitude"].tolist() == [700]
+    with pytest.raises(InputError, match="one of them with latitude"):
+        build_seasons(bloom(), daily(), stations=homes[["site_id", "alt"]])
+
+
+def test_the_last_table_that_names_a_site_decides_on_its_station():
+    frame = pd.concat([daily(), daily()]).assign(station_id=lambda d: np.repeat(["P", "Q"], len(d) // 2))
+    frame = frame.drop(columns=[c for c in ("site_id",) if c in frame])
+    first = pd.DataFrame({"site_id": ["A", "B"], "station_id": "P"})
+    records = pd.concat([bloom(latitude=47.0), bloom(latitude=47.0).assign(site_id="B")])
+    seasons, _ = build_seasons(records, frame, stations=[first, pd.DataFrame({"site_id": ["B"], "station_id": ["Q"]})])
+    used = dict(zip(seasons.site_id, seasons.extra["station"], strict=True))
+    assert used == {"A": "P", "B": "Q"}
+
+
 def test_without_latitude():
     seasons, report = build_seasons(bloom(years=[2001, 2002]), daily())
     assert told(report) == {"PH613"} and len(seasons) == 2

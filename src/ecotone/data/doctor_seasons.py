@@ -172,6 +172,7 @@ def _stations(path: Path) -> list[Finding]:
 
     table = read_stations(path)
     if table.pairs is None:
-        return [Finding("ok", str(path), "station table: coordinates of stations")]
+        what = "stations" if table.sites is None else f"{len(table.sites)} sites"
+        return [Finding("ok", str(path), f"station table: coordinates of {what}")]
     text = f"links {table.pairs['site_id'].nunique()} sites to {table.pairs['station_id'].nunique()} stations"
     return [Finding("ok", str(path), f"station table: {text}")]

@@ -32,14 +32,21 @@ class StationTable:
     Attributes:
         pairs: site_id and station_id, the preferred station of a site first; None when the table links nothing.
         places: station_id, latitude, longitude, altitude; None when the table has no coordinates of stations.
+        sites: The same with site_id; None when the table has no coordinates of sites. Beside a site they are those of the site.
     """
 
     pairs: pd.DataFrame | None
     places: pd.DataFrame | None
+    sites: pd.DataFrame | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Sites that it names."""
+        return list(dict.fromkeys(str(v) for t in (self.pairs, self.sites) if t is not None for v in t["site_id"]))
 
 
 def read_stations(source: str | Path | pd.DataFrame) -> StationTable:
-    """Reads site-station pairs, or coordinates of stations.
+    """Reads site-station pairs, or coordinates of stations or sites.
 
     Raises:
         InputError: PH601 when it holds neither.
@@ -55,18 +62,24 @@ def read_stations(source: str | Path | pd.DataFrame) -> StationTable:
     names = [str(name) for name in data.columns]
     data = data.set_axis(names, axis=1)
     role = find(names, _LINK, None, where)
-    if "station" not in role or not ({"site"} <= set(role) or {"latitude", "longitude"} <= set(role)):
+    placed = {"latitude", "longitude"} <= set(role)
+    if len({"site", "station"} & set(role)) + placed < 2:
         what = f"links no sites to stations; its columns are {', '.join(names[:30]) or 'none'}"
-        raise InputError("PH601", where, what, "give site_id and station_id, or station_id, latitude and longitude")
-    station = as_names(data[role["station"]])
-    if "site" in role:
-        pairs = pd.DataFrame({"site_id": as_names(data[role["site"]]), "station_id": station})
+        fix = "give site_id and station_id, or one of them with latitude and longitude"
+        raise InputError("PH601", where, what, fix)
+    columns = {p: as_numbers(data[role[p]]) for p in ("latitude", "longitude", "altitude") if p in role}
+    if "site" not in role:
+        station = as_names(data[role["station"]])
+        return StationTable(None, pd.DataFrame({"station_id": station, **columns}).drop_duplicates("station_id"))
+    site, pairs, sites = as_names(data[role["site"]]), None, None
+    if "station" in role:
+        pairs = pd.DataFrame({"site_id": site, "station_id": as_names(data[role["station"]])})
         if "distance" in role:
             pairs = pairs.iloc[np.argsort(as_numbers(data[role["distance"]]), kind="stable")]
-        return StationTable(pairs.drop_duplicates(), None)
-    columns = {p: as_numbers(data[role[p]]) for p in ("latitude", "longitude", "altitude") if p in role}
-    places = pd.DataFrame({"station_id": station, **columns}).drop_duplicates("station_id")
-    return StationTable(None, places)
+        pairs = pairs.drop_duplicates()
+    if placed:
+        sites = pd.DataFrame({"site_id": site, **columns}).drop_duplicates("site_id")
+    return StationTable(pairs, None, sites)
 
 
 def candidates(

@@ -49,11 +49,11 @@ def build_seasons(
     """Seasons of bloom records with temperatures.
 
     Args:
-        bloom: Records, a data frame, or a file; None to take the stations as sites, for `all_years`.
+        bloom: Records, a data frame, or a file; None for the sites that `stations` names, else every station, for `all_years`.
         temperature: A series, a data frame, or a file.
         calendar: When seasons begin and how long they are.
         stations: Tables that link site_id to station_id (several rows per site are tried by quality, then order), or give
-            coordinates of stations.
+            coordinates of stations or sites.
         within_km: Greatest distance of a station found by coordinates; None to find none.
         within_m: Greatest difference in altitude of such a station, metres, where both altitudes are known.
         max_missing: Greatest share of days before bloom without a measured temperature.
@@ -74,12 +74,17 @@ def build_seasons(
     """
     calendar = calendar or Calendar()
     series, warned, where_t = _series(temperature, dict(temperature_options or {}))
-    pairs = None
+    pairs: Any = None
+    tables: list[StationTable] = []
     for source in [stations] if isinstance(stations, pd.DataFrame | str | Path) else list(stations or []):
         found = read_stations(source)
-        pairs = found.pairs if found.pairs is not None else pairs
+        if found.pairs is not None:  # the last table that names a site decides
+            before = [] if pairs is None else [pairs[~pairs["site_id"].isin(found.pairs["site_id"])]]
+            pairs = pd.concat([*before, found.pairs], ignore_index=True)
         series = _placed(series, found)
-    table = with_places(_bloom(bloom, series, {"calendar": calendar} | dict(bloom_options or {})), latitude)
+        tables.append(found)
+    table = _bloom(bloom, series, tables, {"calendar": calendar} | dict(bloom_options or {}))
+    table = with_places(_at_home(table, tables), latitude)
     warned += table.warnings
     if years is not None:
         table = _within(table, years, calendar)
@@ -88,7 +93,11 @@ def build_seasons(
     _borrow_places(sites, series, options)
     if (far := sites["latitude"].isna().to_numpy()).any():
         what = f"{far.sum()} of {len(sites)} sites have no latitude and are taken as northern"
-        warned.append(EcotoneWarning("PH613", table.where, what, "add a latitude column, or pass --latitude"))
+        warned.append(
+            EcotoneWarning(
+                "PH613", table.where, what, "add a latitude column, give it with --stations, or pass --latitude"
+            )
+        )
     records = place(table, sites["latitude"].to_numpy(dtype=float)[site], calendar)
     records, more = settle_duplicates(records, site, table.where, duplicates)
     warned += more
@@ -122,14 +131,16 @@ def _series(source: Any, options: dict[str, Any]) -> tuple[DailySeries, list[Eco
     return series, warned, str(source)
 
 
-def _bloom(source: Any, series: DailySeries, options: dict[str, Any]) -> BloomTable:
+def _bloom(source: Any, series: DailySeries, tables: Sequence[StationTable], options: dict[str, Any]) -> BloomTable:
     if isinstance(source, BloomTable):
         return source
     if isinstance(source, pd.DataFrame):
         return bloom_table(source, **options)
     if source is not None:
         return read_bloom(source, **options)
-    # no records: every station is a site, with one unusable record so that it is known
+    # no records: sites that the tables name, else every station, with one unusable record so that it is known
+    if names := list(dict.fromkeys(name for table in tables for name in table.names)):
+        return bloom_table(pd.DataFrame({"site_id": names, "year": np.nan, "doy": np.nan}), where="stations")
     frame = series.stations.rename(columns={"station_id": "site_id"}).replace({"site_id": {"": "site"}})
     frame = frame.assign(year=np.nan, doy=np.nan)
     chosen: Any = frame[["site_id", "latitude", "longitude", "altitude", "year", "doy"]]
@@ -155,6 +166,18 @@ def _placed(series: DailySeries, found: StationTable) -> DailySeries:
         if column in places:
             stations[column] = stations[column].fillna(pd.Series(places[column].to_numpy()))
     return replace(series, stations=stations)
+
+
+def _at_home(table: BloomTable, tables: Sequence[StationTable]) -> BloomTable:
+    """Records with coordinates of a table of sites where they state none."""
+    frame = table.frame.copy()
+    for found in tables:
+        if found.sites is None:
+            continue
+        home = found.sites.set_index("site_id").reindex(frame["site_id"])
+        for column in home.columns:
+            frame[column] = frame[column].fillna(pd.Series(home[column].to_numpy(), index=frame.index))
+    return replace(table, frame=frame)
 
 
 def _borrow_places(sites: Any, series: DailySeries, options: Array) -> None:

@@ -24,7 +24,7 @@ class Inputs(Options):
         bloom: Table of bloom days (site, year, day of year or date), also exports of PEP725, USA-NPN and phenor.
         temperature: Tables of daily minimum and maximum temperatures, or hourly values, or monthly means; several files
             without a station column are named by their file names.
-        stations: Tables that link site_id to station_id, or give coordinates of stations.
+        stations: Tables that link site_id to station_id, or give coordinates of stations or sites.
         within_km: Use the nearest stations up to this distance for sites that name none.
         temperature_unit: Unit of the temperatures; degrees Celsius, checked, by default.
         season_start: Month and day on which a season begins in the north, MM-DD; six months later in the south.
@@ -99,7 +99,7 @@ class Query(Options):
     Attributes:
         temperature: Tables of temperatures of the seasons to answer for; the last season may be incomplete.
         bloom: Table of bloom days; for `evaluate` the truth, for `predict` the sites to answer for.
-        stations: Tables that link site_id to station_id, or give coordinates of stations.
+        stations: Tables that link site_id to station_id, or give coordinates of stations or sites.
         within_km: Use the nearest stations up to this distance for sites that name none; as in `fit` by default.
         temperature_unit: Unit of the temperatures; that of `fit` by default.
         species: Species to keep where a site has several, or "all"; as in `fit` by default.

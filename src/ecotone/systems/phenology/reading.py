@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ecotone.data.season_stations import read_stations
 from ecotone.data.seasons import Calendar, Seasons
 from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
 from ecotone.systems.phenology.options import Inputs, Query, read_columns, read_years
@@ -66,7 +67,8 @@ def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> 
     Args:
         query: With temperatures.
         stored: Options of `fit`.
-        sites: Those of `fit`; without bloom days or station tables in the query they keep their places and stations.
+        sites: Those of `fit`; without bloom days in the query they keep their places, and their stations where its tables name
+            none. Sites that only these tables name are answered beside them.
 
     Returns:
         The seasons, and those that were asked for but have no usable temperatures.
@@ -76,10 +78,15 @@ def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> 
         seasons, report = _build(query, options, bloom=query.bloom, years=None)
         return seasons, _lost(report)
     table = sites[["site_id", "latitude", "longitude", "altitude", "country", "group"]].assign(year=np.nan, doy=np.nan)
+    new = [name for source in query.stations for name in read_stations(source).names]
+    new = [name for name in dict.fromkeys(new) if name not in set(sites["site_id"].astype(str))]
+    if new:
+        table = table.astype(object).reset_index(drop=True).reindex(range(len(table) + len(new)))
+        table.loc[len(table) - len(new) :, "site_id"] = new
     pairs: Any = pd.DataFrame({"site_id": sites["site_id"], "station_id": sites["station"]})
     pairs = pairs[pairs["station_id"] != ""]
     known = options | {"species": None, "phase": None, "bloom_columns": []}
-    own = query if query.stations or not len(pairs) else query.model_copy(update={"stations": [pairs]})
+    own = query.model_copy(update={"stations": [pairs, *query.stations]}) if len(pairs) else query
     try:
         seasons, report = _build(own, known, bloom=table, years=None)
     except InputError as error:
@@ -90,7 +97,7 @@ def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> 
     lost = _lost(report)
     there = {str(name) for name in seasons.site_id} | {name for name, _, _ in lost}
     bare = [str(name) for name in sites["site_id"] if str(name) not in there]
-    if bare and not query.sites:
+    if bare and not query.sites and not (new and len(bare) == len(sites)):
         some = ", ".join(bare[:5]) + (", ..." if len(bare) > 5 else "")
         what = f"no temperatures of {some} ({len(bare)} of {len(sites)} sites)"
         warnings.warn(

@@ -125,6 +125,14 @@ def test_a_model_knows_the_sites_that_have_seasons(seasons):
     assert (every.sites, every.groups, every.group_of) == (("site-01", "site-02", "site-03"), ("a", "b"), (1, 0, 1))
 
 
+def test_a_site_without_a_group_counts_to_the_only_one(seasons):
+    places = Places.of(replace(seasons, sites=seasons.sites.assign(group="b")))
+    bare = replace(seasons, sites=seasons.sites.assign(group="", country="", site_id=["x", "y", "z"]))
+    assert set(places.find(bare)[1]) == {0}
+    two = Places.of(replace(seasons, sites=seasons.sites.assign(group=["b", "b", "c"])))
+    assert set(two.find(bare)[1]) == {2}
+
+
 def test_sites_are_found_by_name_not_by_row(seasons):
     places = Places.of(seasons)
     turned = replace(seasons, sites=seasons.sites[::-1].reset_index(drop=True), site=2 - seasons.site)

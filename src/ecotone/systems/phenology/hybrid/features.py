@@ -87,10 +87,15 @@ class Places:
         return cls(tuple(names), tuple(groups), group_of, _rows(where), tuple(centre), tuple(reach))
 
     def find(self, seasons: Seasons) -> tuple[Array, Array]:
-        """(N,) site and (N,) group of seasons; G for a site and P for a group that is not known."""
+        """(N,) site and (N,) group of seasons; G for a site and P for a group that is not known.
+
+        A site that states no group counts to the only one there is.
+        """
         site = {name: k for k, name in enumerate(self.sites)}
         group = {name: k for k, name in enumerate(self.groups)}
         sites = np.array([site.get(str(s), len(self.sites)) for s in seasons.sites["site_id"]], dtype=np.int64)
+        if len(self.groups) == 1:
+            group[""] = 0
         groups = np.array([group.get(g, len(self.groups)) for g in group_labels(seasons)], dtype=np.int64)
         return sites[seasons.site], groups[seasons.site]
 
