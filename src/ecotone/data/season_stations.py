@@ -49,7 +49,7 @@ def read_stations(source: str | Path | pd.DataFrame) -> StationTable:
     """Reads site-station pairs, or coordinates of stations or sites.
 
     Raises:
-        InputError: PH601 when it holds neither.
+        InputError: PH601 when it holds neither, PH613 for coordinates out of range.
     """
     if isinstance(source, pd.DataFrame):
         data: Any = source
@@ -68,6 +68,7 @@ def read_stations(source: str | Path | pd.DataFrame) -> StationTable:
         fix = "give site_id and station_id, or one of them with latitude and longitude"
         raise InputError("PH601", where, what, fix)
     columns = {p: as_numbers(data[role[p]]) for p in ("latitude", "longitude", "altitude") if p in role}
+    _check_ranges(columns, where)
     if "site" not in role:
         station = as_names(data[role["station"]])
         return StationTable(None, pd.DataFrame({"station_id": station, **columns}).drop_duplicates("station_id"))
@@ -80,6 +81,15 @@ def read_stations(source: str | Path | pd.DataFrame) -> StationTable:
     if placed:
         sites = pd.DataFrame({"site_id": site, **columns}).drop_duplicates("site_id")
     return StationTable(pairs, None, sites)
+
+
+def _check_ranges(columns: dict[str, Array], where: str) -> None:
+    for place, limit in (("latitude", 90.0), ("longitude", 360.0)):
+        bad = np.flatnonzero(np.abs(columns.get(place, np.zeros(0))) > limit)
+        if len(bad):
+            swapped = " (swapped with longitude?)" if place == "latitude" else ""
+            what = f"{place} {columns[place][bad[0]]:g} in row {bad[0] + 1} is out of range{swapped}"
+            raise InputError("PH613", where, what, "give degrees, and check which column is which")
 
 
 def candidates(

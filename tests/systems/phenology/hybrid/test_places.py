@@ -52,7 +52,7 @@ def test_terms_are_distances_from_the_middle_of_the_group(four: Seasons) -> None
 
 
 def test_beyond_the_known_sites_terms_end_and_the_distance_is_told(four: Seasons) -> None:
-    far = moved(four, latitude=[50.0, 44.0, 45.0, -20.0], altitude=[100.0, 3250.0, 400.0, 800.0])
+    far = moved(four, latitude=[50.0, 44.0, 45.0, -20.0], altitude=[100.0, 3250.0, 400.0, 800.0], site_id=list("wxyz"))
     f = features(far, Places.of(four))
     np.testing.assert_allclose(f.place[0], [0.3, 0.09, -0.2, -0.15], atol=1e-6)
     np.testing.assert_allclose(f.place[2], [0.1, 0.01, 0.0, 0.15], atol=1e-6)
@@ -65,7 +65,7 @@ def test_unknown_groups_and_places_are_in_the_middle(four: Seasons) -> None:
     assert not f.place.any() and not f.beyond.any()
     bare = replace(four, sites=four.sites.drop(columns=["longitude", "altitude"]))
     assert Places.of(bare).reach[0] == (3.0, 0.0, 0.0)
-    assert features(bare, places).place[:, 2:].abs().max() == 0
+    assert features(moved(bare, site_id=list("wxyz")), places).place[:, 2:].abs().max() == 0
     text = moved(four, altitude=["100", "", "about 400", "x"])
     assert Places.of(text).centre[0] == (43.0, 7.0, 100.0)
 

@@ -125,6 +125,17 @@ def test_a_model_knows_the_sites_that_have_seasons(seasons):
     assert (every.sites, every.groups, every.group_of) == (("site-01", "site-02", "site-03"), ("a", "b"), (1, 0, 1))
 
 
+def test_a_known_site_stands_where_it_was_learned(seasons):
+    here = replace(seasons, sites=seasons.sites.assign(latitude=[40.0, 45.0, 52.0], longitude=8.0, altitude=300.0))
+    elsewhere = replace(here, sites=here.sites.assign(latitude=45.0, longitude=np.nan, altitude=9000.0))
+    places = Places.of(here)
+    group = places.find(here)[1]
+    for one, other in zip(places.terms(here, group), places.terms(elsewhere, group), strict=True):
+        np.testing.assert_array_equal(one, other)
+    new = replace(elsewhere, sites=elsewhere.sites.assign(site_id=["x", "y", "z"]))
+    assert (places.terms(new, group)[1] > 8).all()
+
+
 def test_a_site_without_a_group_counts_to_the_only_one(seasons):
     places = Places.of(replace(seasons, sites=seasons.sites.assign(group="b")))
     bare = replace(seasons, sites=seasons.sites.assign(group="", country="", site_id=["x", "y", "z"]))

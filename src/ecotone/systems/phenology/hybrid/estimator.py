@@ -211,7 +211,7 @@ class HybridPhenology:
 
     # -------------------------------------------------------------------------------------------- answering
     def predict(self, seasons: Seasons) -> BloomDays:
-        """Distributions over the day of bloom; a site that is not known gets the mean of its group, and a wider one.
+        """Distributions over the day of bloom; a site that is not known gets a wider one.
 
         Seasons without temperatures before the predicted day are NaN with the reason.
         """

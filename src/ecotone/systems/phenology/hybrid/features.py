@@ -103,6 +103,7 @@ class Places:
         """(N, 4) float32 `TERMS` of each season's site, from the centre of its group, and (N,) how far beyond the known sites.
 
         Zero where the place or the group is not known. Beyond the reach of the known sites the terms are those at its end.
+        A known site stands where it stood when it was learned, whatever the seasons state.
 
         Args:
             seasons: N seasons.
@@ -110,7 +111,10 @@ class Places:
         """
         nowhere = (0.0, 0.0, 0.0)
         centre, reach = (np.array([*rows, nowhere])[group] for rows in (self.centre, self.reach))
-        away = np.nan_to_num(_poleward(_where(seasons))[seasons.site] - centre)
+        known = np.array([*self.where, (np.nan, np.nan, np.nan)])
+        site = self.find(seasons)[0][:, None]
+        where = np.where(site < len(self.where), known[site[:, 0]], _where(seasons)[seasons.site])
+        away = np.nan_to_num(_poleward(where) - centre)
         away[group == len(self.groups)] = 0.0
         held, away = np.clip(away, -reach, reach) / UNITS, away / UNITS
         terms = np.column_stack([held[:, 0], held[:, 0] ** 2, held[:, 1:]])

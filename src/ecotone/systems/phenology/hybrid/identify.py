@@ -40,6 +40,7 @@ LEAST_LIMITED = 0.1  # share of seasons in which chill must have mattered
 EASE, SHIFT = 0.9, 1.0  # a tenth less chill needed, and the whole days of earlier bloom that count as mattering
 TAKEN = " It was taken over from another fit; this is what that fit knew of it."
 NEAR_KM = 50.0
+SAME_PLACE = 1e-6  # degrees or metres; a mean of equal places may differ by rounding
 MAIN = ("chill", "heat", "base", "release", "bloom")
 
 
@@ -160,7 +161,7 @@ def _by_place(model: HybridPhenology) -> list[Check]:
     """How requirements change with place, where sites of a group are apart."""
     places, p = model.places_, model.parameters_
     reach = np.array(places.reach)
-    if not isinstance(model.core, Hybrid) or not model.config.place or not reach.any():
+    if not isinstance(model.core, Hybrid) or not model.config.place or reach.max(initial=0.0) < SAME_PLACE:
         return []
     heat = p["heat_place"].mean(0).numpy().astype(float)
     chill = (p["chill_place"] * TEN_DAYS / model.top(p)).mean(0).numpy().astype(float)
