@@ -19,6 +19,9 @@ from ecotone.errors import InputError, UsageError
 
 Array = np.ndarray
 TMIN, TMAX, TMEAN = 0, 1, 2
+MIDDLE = (
+    45.0  # degrees for the length of days where no latitude is told; hours of a day differ little between latitudes
+)
 
 
 class Status(IntEnum):
@@ -119,7 +122,7 @@ class Seasons:
 
     @property
     def latitude(self) -> Array:
-        """(N,) degrees."""
+        """(N,) degrees; NaN where not told."""
         return self.sites["latitude"].to_numpy(dtype=float)[self.site]
 
     @property
@@ -153,13 +156,17 @@ class Seasons:
         return np.where(np.isnat(dates), np.nan, (dates - self.first).astype(float))
 
     def hourly(self, rows: Array | slice = slice(None)) -> Array:
-        """(n, S, 24) float32 hourly temperatures: measured, or drawn from the daily extremes with the sun at the latitude."""
+        """(n, S, 24) float32 hourly temperatures: measured, or drawn from the daily extremes with the sun at the latitude.
+
+        Where no latitude is told the sun is that of 45 degrees.
+        """
         if self.hours is not None:
             return self.hours[rows]
         from ecotone.data.day_curve import hourly
 
         daily = self.daily[rows]
-        return hourly(daily[..., TMIN], daily[..., TMAX], self.latitude[rows], self.day_of_year[rows])
+        latitude = np.nan_to_num(self.latitude[rows], nan=MIDDLE)
+        return hourly(daily[..., TMIN], daily[..., TMAX], latitude, self.day_of_year[rows])
 
     def take(self, rows: Array | Sequence[int] | slice) -> Seasons:
         """Some seasons (positions or a mask); sites are kept all, so that `site` means the same."""

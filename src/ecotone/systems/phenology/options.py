@@ -32,7 +32,8 @@ class Inputs(Options):
         years: Bloom years to learn from, such as 1990-2020; all by default.
         species: Species to keep where a site has several, or "all" to make each a group.
         phase: Phenophase to keep where the table has several; its name or number.
-        latitude: Degrees, for sites that state none; 45 north without it.
+        latitude: Degrees, for sites that state none. Without it they are northern, their days are as long as at 45 degrees,
+            and they count as amid their group.
         max_missing: Largest share of days before bloom without a measured temperature.
         max_gap: Longest gap before bloom that is bridged, days.
         duplicates: What happens to contradicting records of one site and year.

@@ -23,7 +23,6 @@ Array = np.ndarray
 Blank = tuple[str, int, str]
 """Site, year and reason of a season that is asked for and has no usable temperatures; no reason for one to come."""
 NO_STATION = "no temperatures of this site"
-MIDDLE = 45.0  # degrees, of sites that state none
 _STATION_FILES = 10_000
 
 
@@ -73,38 +72,81 @@ def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> 
     Returns:
         The seasons, and those that were asked for but have no usable temperatures.
     """
-    options = dict(stored) | query.reading()
+    options, names = dict(stored) | query.reading(), _names(sites)
     if query.bloom is not None:
-        seasons, report = _build(query, options, bloom=query.bloom, years=None)
-        return seasons, _lost(report)
+        return _with_bloom(query, options, sites, names)
     table = sites[["site_id", "latitude", "longitude", "altitude", "country", "group"]].assign(year=np.nan, doy=np.nan)
-    new = [name for source in query.stations for name in read_stations(source).names]
-    new = [name for name in dict.fromkeys(new) if name not in set(sites["site_id"].astype(str))]
+    told = [read_stations(source) for source in query.stations]
+    new = [name for name in dict.fromkeys(n for one in told for n in one.names) if name not in names]
+    tables = [
+        _as_known(one, names) for found in told for one in (found.pairs, found.sites, found.places) if one is not None
+    ]
     if new:
         table = table.astype(object).reset_index(drop=True).reindex(range(len(table) + len(new)))
         table.loc[len(table) - len(new) :, "site_id"] = new
     pairs: Any = pd.DataFrame({"site_id": sites["site_id"], "station_id": sites["station"]})
     pairs = pairs[pairs["station_id"] != ""]
     known = options | {"species": None, "phase": None, "bloom_columns": []}
-    own = query.model_copy(update={"stations": [pairs, *query.stations]}) if len(pairs) else query
+    own = query.model_copy(update={"stations": [pairs, *tables] if len(pairs) else tables})
     try:
         seasons, report = _build(own, known, bloom=table, years=None)
     except InputError as error:
         if error.code != "PH616":
             raise
-        seasons, report = _build(query, options, bloom=None, years=None)  # other stations: each is a site of its own
+        # other stations: of the new sites that the tables name, else each is a site of its own
+        rest = [one[one["site_id"].isin(new)] if "site_id" in one else one for one in tables]
+        other = query.model_copy(update={"stations": [one for one in rest if len(one)]})
+        seasons, report = _build(other, options, bloom=None, years=None)
         return seasons, _lost(report)
     lost = _lost(report)
     there = {str(name) for name in seasons.site_id} | {name for name, _, _ in lost}
-    bare = [str(name) for name in sites["site_id"] if str(name) not in there]
-    if bare and not query.sites and not (new and len(bare) == len(sites)):
+    known_bare, bare = ([str(n) for n in some if str(n) not in there] for some in (sites["site_id"], new))
+    if not new or len(known_bare) < len(sites):  # else only new sites were meant
+        bare += known_bare
+    if bare and not query.sites:
         some = ", ".join(bare[:5]) + (", ..." if len(bare) > 5 else "")
-        what = f"no temperatures of {some} ({len(bare)} of {len(sites)} sites)"
+        what = f"no temperatures of {some} ({len(bare)} of {len(sites) + len(new)} sites)"
         warnings.warn(
             EcotoneWarning("PH612", "--temperature", what, "add their stations, or ask for --sites"), stacklevel=3
         )
     latest = int(seasons.year.max())
-    return seasons, lost + [(name, latest, NO_STATION) for name in query.sites if name in bare]
+    return seasons, lost + [(name, latest, NO_STATION) for name in query.sites if name in {*bare, *known_bare}]
+
+
+def _with_bloom(
+    query: Query, options: Mapping[str, Any], sites: pd.DataFrame, names: Mapping[str, list[str]]
+) -> tuple[Seasons, list[Blank]]:
+    """Seasons of a table of bloom days: sites of `fit` by their names there, and at their places where it states none."""
+    homes: Any = sites[["site_id", "latitude", "longitude", "altitude"]]
+    first = {stem: ids[0] for stem, ids in names.items()}
+    homes = homes.set_index("site_id").loc[list(first.values())].assign(site_id=list(first)).reset_index(drop=True)
+    own = query.model_copy(update={"stations": [*query.stations, homes]})
+    seasons, report = _build(own, options, bloom=query.bloom, years=None)
+    known = {key: name for name, key in _keys(sites).items()}
+    ids = {name: known.get(key, name) for name, key in _keys(seasons.sites).items()}
+    renamed = seasons.sites.assign(site_id=[ids[str(name)] for name in seasons.sites["site_id"]])
+    return replace(seasons, sites=renamed), [(ids.get(name, name), year, why) for name, year, why in _lost(report)]
+
+
+def _keys(sites: pd.DataFrame) -> dict[str, tuple[str, str]]:
+    """Site -> the name that tables give it, and its group: a site with several groups has these behind its name."""
+    table = zip(sites["site_id"].astype(str), sites["group"].fillna("").astype(str), strict=True)
+    return {name: (name.removesuffix(f" / {group}") if group else name, group) for name, group in table}
+
+
+def _names(sites: pd.DataFrame) -> dict[str, list[str]]:
+    """Name in tables -> sites of that name; sites with a group behind their names go by both."""
+    found: dict[str, list[str]] = {}
+    for name, (stem, _) in _keys(sites).items():
+        found.setdefault(stem, []).append(name)
+    return found | {name: [name] for names in list(found.values()) for name in names if name not in found}
+
+
+def _as_known(table: pd.DataFrame, names: Mapping[str, list[str]]) -> pd.DataFrame:
+    """A table of sites or stations with a row for each site that goes by a name."""
+    if "site_id" not in table:
+        return table
+    return table.assign(site_id=[names.get(str(n), [str(n)]) for n in table["site_id"]]).explode("site_id", ignore_index=True)
 
 
 def _lost(report: SeasonReport) -> list[Blank]:
@@ -175,9 +217,7 @@ def _build(given: Any, options: Mapping[str, Any], *, bloom: Any, years: Any) ->
         raise type(error)(error.code, error.where, error.what, error.fix.replace("--phenophase", "--phase")) from None
     for warning in report.warnings:
         warnings.warn(warning, stacklevel=3)
-    # the sun's part in the hours of a day differs little between latitudes; the reader has warned
-    sites = seasons.sites.assign(latitude=seasons.sites["latitude"].astype(float).fillna(MIDDLE))
-    return replace(seasons, sites=sites, extra={}), report
+    return replace(seasons, extra={}), report
 
 
 def _one_table(sources: Sequence[Any]) -> Any:

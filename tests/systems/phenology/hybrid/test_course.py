@@ -36,13 +36,13 @@ def ready_single(f):
 
 
 def slow_terms(places, row, group):
-    """Ten degrees, their square, ten degrees and kilometres from the middle of a group, within its reach."""
+    """Ten degrees, their square, ten degrees and kilometres from the middle of a group, within its edges."""
     if group is None:
         return np.zeros(4)
     away = []
     for k, (name, unit) in enumerate((("latitude", 10), ("longitude", 10), ("altitude", 1000))):
-        far = places.reach[group][k]
-        away.append(min(max(row[name] - places.centre[group][k], -far), far) / unit)
+        low, high = places.low[group][k], places.high[group][k]
+        away.append(min(max(row[name] - places.centre[group][k], low), high) / unit)
     return np.array([away[0], away[0] ** 2, away[1], away[2]])
 
 

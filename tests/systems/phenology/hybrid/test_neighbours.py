@@ -29,7 +29,9 @@ def placed(where, group=None) -> Places:
     kinds = int(group.max()) + 1
     nowhere = ((0.0, 0.0, 0.0),) * kinds
     names = tuple(f"s{k}" for k in range(len(where)))
-    return Places(names, tuple("abcdef"[:kinds]), tuple(group.tolist()), tuple(map(tuple, where)), nowhere, nowhere)
+    return Places(
+        names, tuple("abcdef"[:kinds]), tuple(group.tolist()), tuple(map(tuple, where)), nowhere, nowhere, nowhere
+    )
 
 
 def slow(where, group, places, offset, noise, length, share, without=None):

@@ -41,9 +41,10 @@ def four() -> Seasons:
 
 def test_terms_are_distances_from_the_middle_of_the_group(four: Seasons) -> None:
     places = Places.of(four)
-    np.testing.assert_allclose(places.centre, [(43.0, 7.0, 250.0), (20.0, 30.0, 0.0)])
+    np.testing.assert_allclose(places.centre, [(43.0, 7.0, 250.0), (20.0, 30.0, np.nan)])
     np.testing.assert_array_equal(places.where, four.sites[["latitude", "longitude", "altitude"]])
-    np.testing.assert_allclose(places.reach, [(3.0, 2.0, 150.0), (0.0, 0.0, 0.0)])
+    np.testing.assert_allclose(places.low, [(-3.0, -2.0, -150.0), (0.0, 0.0, 0.0)])
+    np.testing.assert_allclose(places.high, [(2.0, 2.0, 150.0), (0.0, 0.0, 0.0)])
     f = features(four, places)
     expected = [[-0.3, 0.09, -0.2, -0.15], [0.1, 0.01, 0.0, 0.0], [0.2, 0.04, 0.2, 0.15], [0.0] * 4]
     assert f.place.shape == (8, len(TERMS)) and f.place.dtype == torch.float32
@@ -54,17 +55,40 @@ def test_terms_are_distances_from_the_middle_of_the_group(four: Seasons) -> None
 def test_beyond_the_known_sites_terms_end_and_the_distance_is_told(four: Seasons) -> None:
     far = moved(four, latitude=[50.0, 44.0, 45.0, -20.0], altitude=[100.0, 3250.0, 400.0, 800.0], site_id=list("wxyz"))
     f = features(far, Places.of(four))
-    np.testing.assert_allclose(f.place[0], [0.3, 0.09, -0.2, -0.15], atol=1e-6)
+    np.testing.assert_allclose(f.place[0], [0.2, 0.04, -0.2, -0.15], atol=1e-6)  # the edge to the north is nearer
     np.testing.assert_allclose(f.place[2], [0.1, 0.01, 0.0, 0.15], atol=1e-6)
-    np.testing.assert_allclose(f.beyond[::2], [0.4, 2.85, 0.0, 0.8], atol=1e-6)
+    np.testing.assert_allclose(f.beyond[::2], [0.5, 2.85, 0.0, 0.0], atol=1e-6)  # the last group's site has no height
+    near = Places.of(four).within(np.array([True, True, False, True]))  # of the third nothing was learned
+    np.testing.assert_allclose(near.high[0], (1.0, 0.0, 0.0), atol=1e-9)
+    assert near.centre[0] == Places.of(four).centre[0] and features(far, near).beyond[0] > f.beyond[0]
+
+
+def test_longitudes_go_round(four: Seasons) -> None:
+    east = moved(four, longitude=[179.0, -179.0, 183.0, 235.0], site_id=list("wxyz"))
+    places = Places.of(east)
+    assert places.centre[0][1] % 360 == pytest.approx(181.0)
+    np.testing.assert_allclose(features(east, places).place[::2, 2], [-0.2, 0.0, 0.2, 0.0], atol=1e-6)
+    again = moved(east, longitude=[-181.0, 181.0, -177.0, -125.0], site_id=list("abcd"))
+    np.testing.assert_allclose(features(again, places).place, features(east, places).place, atol=1e-5)
+
+
+def test_known_sites_are_of_the_group_they_were_learned_in(four: Seasons) -> None:
+    places = Places.of(four)
+    for word in ("", "another word"):
+        site, group = places.find(moved(four, group=word))
+        assert site[::2].tolist() == [0, 1, 2, 3] and group[::2].tolist() == [0, 0, 0, 1]
+    site, group = places.find(moved(four, group="b"))  # other trees at these sites
+    assert site[::2].tolist() == [4, 4, 4, 3] and (group == 1).all()
 
 
 def test_unknown_groups_and_places_are_in_the_middle(four: Seasons) -> None:
     places = Places.of(four)
-    f = features(moved(four, group="c", latitude=70.0), places)
+    f = features(moved(four, group="c", latitude=70.0, site_id=list("wxyz")), places)
     assert not f.place.any() and not f.beyond.any()
     bare = replace(four, sites=four.sites.drop(columns=["longitude", "altitude"]))
-    assert Places.of(bare).reach[0] == (3.0, 0.0, 0.0)
+    assert Places.of(bare).low[0] == (-3.0, 0.0, 0.0)
+    lone = features(moved(four, site_id=list("wxyz"), longitude=300.0, altitude=4000.0), Places.of(bare))
+    assert not lone.place[:, 2:].any() and not lone.beyond.any()  # no known site says where it is
     assert features(moved(bare, site_id=list("wxyz")), places).place[:, 2:].abs().max() == 0
     text = moved(four, altitude=["100", "", "about 400", "x"])
     assert Places.of(text).centre[0] == (43.0, 7.0, 100.0)
@@ -74,7 +98,7 @@ def test_groups_of_another_model_keep_their_middle(four: Seasons) -> None:
     places, other = Places.of(four), moved(four, latitude=60.0, group=["a", "a", "c", "c"])
     found = Places.of(other, like=places)
     assert found.groups == ("a", "c")
-    assert found.centre[0] == places.centre[0] and found.reach[0] == places.reach[0]
+    assert found.centre[0] == places.centre[0] and (found.low[0], found.high[0]) == (places.low[0], places.high[0])
     assert found.centre[1] == (60.0, 19.5, 400.0)
 
 

@@ -31,13 +31,13 @@ def asked():
     return core, p, places, f, torch.nonzero(f.usable)[:, 0]
 
 
-def slow_ratio(core, p, f, i: int, *, site: bool) -> float:
+def slow_ratio(core, p, f, i: int, *, group: bool = True, place: tuple[int, ...] = (1, 1, 1, 1)) -> float:
     """Mean over members of the log of what one season gathered over what it needs, from its whole course."""
     one = replace(
         f,
         site=torch.full_like(f.site, len(core.places.sites)),
-        group=f.group if site else torch.full_like(f.group, len(core.places.groups)),
-        place=f.place if site else torch.zeros_like(f.place),
+        group=f.group if group else torch.full_like(f.group, len(core.places.groups)),
+        place=f.place * torch.tensor(place),
     )
     gathered = core.course(p, one).forcing[:, i, int(f.event[i])]
     return float((gathered / core.forcing_requirement(p, one)[:, i]).log().mean())
@@ -46,18 +46,22 @@ def slow_ratio(core, p, f, i: int, *, site: bool) -> float:
 def test_offsets_equal_those_of_whole_courses(asked) -> None:
     core, p, _, f, rows = asked
     p = p | {"heat_group": torch.tensor([[0.2, -0.1]] * 2), "base_site": torch.full((2, 4), 0.7)}
-    by_site, by_group = offsets(core, p, f, rows)
+    p |= {name: torch.tensor([[0.3, 0.1, -0.2, 0.1]] * 2) for name in ("heat_place", "chill_place")}
+    by_site, by_group, by_place = offsets(core, p, f, rows)
     for k, i in enumerate(rows[:6].tolist()):
-        own = slow_ratio(core, p, f, i, site=True)
+        own, amid = slow_ratio(core, p, f, i), slow_ratio(core, p, f, i, place=(0, 0, 0, 0))
         assert by_site[k] == pytest.approx(own, abs=1e-4)
-        assert by_group[k] == pytest.approx(slow_ratio(core, p, f, i, site=False) - own, abs=1e-4)
+        nothing = slow_ratio(core, p, f, i, group=False, place=(0, 0, 0, 0))
+        assert by_group[k] == pytest.approx(nothing - amid, abs=1e-4)
+        less = [slow_ratio(core, p, f, i, place=told) - own for told in ((0, 0, 1, 1), (1, 1, 0, 1), (1, 1, 1, 0))]
+        np.testing.assert_allclose(by_place[k], less, atol=1e-4)
 
 
 def test_variance_is_averaged_with_the_prior(asked) -> None:
     core, p, places, f, rows = asked
     found = sites_apart(core, p, places, f, rows)
     site, group = found.site, found.group
-    by_site, by_group = offsets(core, p, f, rows)
+    by_site, by_group, _ = offsets(core, p, f, rows)
     known = f.site[rows].numpy()
     mean = np.array([by_site[known == k].mean() for k in range(4)])
     assert site == pytest.approx((((mean**2).sum() + 2 * SITES**2) / 6) ** 0.5)
@@ -95,6 +99,23 @@ def test_the_published_form_has_no_spread_of_sites(asked) -> None:
     _, p, places, f, rows = asked
     found = sites_apart(object(), p, places, f, rows)
     assert (found.site, found.group) == (LEAST, LEAST) and np.isnan(found.offset).all()
+
+
+def test_a_place_that_is_not_told_may_be_any_of_the_known(asked) -> None:
+    core, p, places, f, rows = asked
+    found = sites_apart(core, p | {"heat_place": torch.tensor([[1.0, 0.0, 0.5, 0.0]] * 2)}, places, f, rows)
+    told = replace(f, site=torch.full_like(f.site, 4))
+    _, sd = found.between(places, told)
+    one = 0  # of group x: sites 0 and 1
+    for axes in ((0,), (1,), (0, 1, 2)):
+        where = f.where.clone()
+        where[:, list(axes)] = float("nan")
+        mean, wide = found.between(places, replace(told, where=where))
+        part = found.moved[:2, list(axes)].sum(1)
+        assert part.std() > 0.01 and mean[one] != 0
+        assert wide[one] > sd[one] and wide[one] >= part.std()
+    lost = replace(told, group=torch.full_like(f.group, 2))
+    assert found.between(places, lost)[1][one] >= np.hypot(found.group, found.moved.sum(1).std())
 
 
 def test_unknown_sites_of_different_known_ones_get_wide_answers() -> None:

@@ -133,7 +133,8 @@ class HybridPhenology:
             progress: Called with (pass, passes).
             start_from: A model whose chill response, slopes and base are taken over and kept.
         """
-        places = Places.of(seasons, None if start_from is None else start_from.places_)
+        like = None if start_from is None else start_from.places_
+        places = Places.of(seasons, like)
         site, group = places.find(seasons)
         order = np.lexsort((seasons.year, site, group))  # seasons of a group side by side, as the model likes them
         seasons, rows = seasons.take(order), [np.asarray(mask)[order] for mask in rows]
@@ -177,12 +178,16 @@ class HybridPhenology:
         models, first = [], 0
         for fit in fits:
             own = slice(first, first + fit.members)
-            models.append(cls(config)._adopt(seasons, f, places, fit, result, own))
+            models.append(cls(config)._adopt(seasons, f, places, fit, result, own, like))
             first += fit.members
         return models
 
-    def _adopt(self, seasons: Seasons, f: Features, places: Places, fit: Fit, result: Trained, own: slice) -> Self:
-        self.places_, self.history_ = places, result.history
+    def _adopt(
+        self, seasons: Seasons, f: Features, places: Places, fit: Fit, result: Trained, own: slice, like: Places | None
+    ) -> Self:
+        seen = np.isin(np.arange(len(places.sites)), f.site.numpy()[fit.rows])
+        self.places_, self.seen_ = places.within(seen, like), tuple(seen.tolist())
+        self.history_ = result.history
         self._learned = self._stored_days = None  # of an earlier fit
         self.taken_over_ = False
         members = {k: v[own] for k, v in result.parameters.items()}
@@ -194,7 +199,6 @@ class HybridPhenology:
         self._work = _Work(f, seasons, fit.rows)
         learned = seasons.take(fit.rows)
         self.years_ = int(learned.year.min()), int(learned.year.max())
-        self.seen_ = tuple(np.isin(np.arange(len(places.sites)), f.site.numpy()[fit.rows]).tolist())
         winter = winter_hours(learned)
         usual = winter.temperature[winter.usual()]
         self.usual_ = (float(usual.min()), float(usual.max())) if len(usual) else (0.0, 10.0)

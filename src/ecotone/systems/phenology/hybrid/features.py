@@ -8,7 +8,8 @@ Letters: N seasons, S days, H = 24 hours, K knots, G sites, P groups.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -56,8 +57,9 @@ class Places:
         groups: P names.
         group_of: (G,) group of each site.
         where: G times degrees north, degrees east, metres; NaN where not told.
-        centre: P times the mean of the group's sites: degrees from the equator, degrees east, metres; 0 where none says so.
-        reach: P times the same three, how far the farthest site is from there.
+        centre: P times the mean of the group's sites: degrees from the equator, degrees east, metres; NaN where none says so.
+        low: P times the same three, how far the first site is from there, at most 0.
+        high: P times how far the last one is, at least 0.
     """
 
     sites: tuple[str, ...]
@@ -65,31 +67,49 @@ class Places:
     group_of: tuple[int, ...]
     where: tuple[Where, ...]
     centre: tuple[Where, ...]
-    reach: tuple[Where, ...]
+    low: tuple[Where, ...]
+    high: tuple[Where, ...]
 
     @classmethod
     def of(cls, seasons: Seasons, like: Places | None = None) -> Places:
-        """Those that have seasons; groups that are known to others keep the centre and reach they have there."""
+        """Those that have seasons; groups that are known to others keep the centre and the edges they have there."""
         used = np.unique(seasons.site)
         names = [str(v) for v in seasons.sites["site_id"].to_numpy()[used]]
         label, where = group_labels(seasons)[used], _where(seasons)[used]
         groups = sorted(set(label))
-        centre, reach = [], []
-        for group in groups:
-            if like is not None and group in like.groups:
-                k = like.groups.index(group)
-                one, far = like.centre[k], like.reach[k]
-            else:
-                one, far = _middle(_poleward(where[label == group]))
-            centre.append(one)
-            reach.append(far)
+        centre = _rows([_middle(_poleward(where[label == group])) for group in groups])
+        if like is not None:
+            centre = tuple(
+                like.centre[like.groups.index(group)] if group in like.groups else own
+                for group, own in zip(groups, centre, strict=True)
+            )
         group_of = tuple(groups.index(g) for g in label)
-        return cls(tuple(names), tuple(groups), group_of, _rows(where), tuple(centre), tuple(reach))
+        found = cls(tuple(names), tuple(groups), group_of, _rows(where), centre, centre, centre)
+        return found.within(np.ones(len(names), dtype=bool), like)
+
+    def within(self, seen: Array, like: Places | None = None) -> Places:
+        """The same with edges where the sites end that were learned from.
+
+        Args:
+            seen: (G,) whether a site was.
+            like: Others, whose groups keep the edges they have there.
+        """
+        away = _away(np.array(self.where), np.array(self.centre)[list(self.group_of)])
+        low, high = [], []
+        for k, group in enumerate(self.groups):
+            own = np.nan_to_num(away[(np.array(self.group_of) == k) & seen])
+            low.append(own.min(0, initial=0.0))
+            high.append(own.max(0, initial=0.0))
+            if like is not None and group in like.groups:
+                at = like.groups.index(group)
+                low[-1], high[-1] = np.array(like.low[at]), np.array(like.high[at])
+        return replace(self, low=_rows(low), high=_rows(high))
 
     def find(self, seasons: Seasons) -> tuple[Array, Array]:
         """(N,) site and (N,) group of seasons; G for a site and P for a group that is not known.
 
-        A site that states no group counts to the only one there is.
+        A site that states no group counts to the only one there is. A known site is of the group it was learned in, whatever
+        word the seasons have for it; of another known group, it is another site of that name.
         """
         site = {name: k for k, name in enumerate(self.sites)}
         group = {name: k for k, name in enumerate(self.groups)}
@@ -97,28 +117,33 @@ class Places:
         if len(self.groups) == 1:
             group[""] = 0
         groups = np.array([group.get(g, len(self.groups)) for g in group_labels(seasons)], dtype=np.int64)
+        own = np.array([*self.group_of, len(self.groups)])[sites]
+        groups = np.where(groups == len(self.groups), own, groups)
+        sites = np.where(groups == own, sites, len(self.sites))
         return sites[seasons.site], groups[seasons.site]
 
     def terms(self, seasons: Seasons, group: Array) -> tuple[Array, Array]:
         """(N, 4) float32 `TERMS` of each season's site, from the centre of its group, and (N,) how far beyond the known sites.
 
-        Zero where the place or the group is not known. Beyond the reach of the known sites the terms are those at its end.
+        Zero where the place or the group is not known. Beyond the edges of the known sites the terms are those at the edge.
         A known site stands where it stood when it was learned, whatever the seasons state.
 
         Args:
             seasons: N seasons.
             group: (N,) position among the known groups, P for none.
         """
-        nowhere = (0.0, 0.0, 0.0)
-        centre, reach = (np.array([*rows, nowhere])[group] for rows in (self.centre, self.reach))
-        known = np.array([*self.where, (np.nan, np.nan, np.nan)])
-        site = self.find(seasons)[0][:, None]
-        where = np.where(site < len(self.where), known[site[:, 0]], _where(seasons)[seasons.site])
-        away = np.nan_to_num(_poleward(where) - centre)
-        away[group == len(self.groups)] = 0.0
-        held, away = np.clip(away, -reach, reach) / UNITS, away / UNITS
+        nowhere = (np.nan, np.nan, np.nan)
+        centre, low, high = (np.array([*rows, nowhere])[group] for rows in (self.centre, self.low, self.high))
+        away = np.nan_to_num(_away(self.stand(seasons), centre))
+        held, away = np.clip(away, np.nan_to_num(low), np.nan_to_num(high)) / UNITS, away / UNITS
         terms = np.column_stack([held[:, 0], held[:, 0] ** 2, held[:, 1:]])
         return terms.astype(np.float32), np.linalg.norm(away - held, axis=1).astype(np.float32)
+
+    def stand(self, seasons: Seasons) -> Array:
+        """(N, 3) where each season's site stands: a known one where it was learned, others where the seasons say."""
+        site = self.find(seasons)[0][:, None]
+        known = np.array([*self.where, (np.nan, np.nan, np.nan)])
+        return np.where(site < len(self.where), known[site[:, 0]], _where(seasons)[seasons.site])
 
 
 def _where(seasons: Seasons) -> Array:
@@ -133,17 +158,25 @@ def _poleward(where: Array) -> Array:
     return np.column_stack([np.abs(where[:, 0]), where[:, 1:]])
 
 
-def _rows(where: Array) -> tuple[Where, ...]:
-    return tuple((a, b, c) for a, b, c in where.tolist())
+def _away(where: Array, centre: Array) -> Array:
+    """(N, 3) degrees towards the pole, degrees east the shorter way round, metres from (N, 3) centres."""
+    away = _poleward(where) - centre
+    away[:, 1] = (away[:, 1] + 180) % 360 - 180
+    return away
 
 
-def _middle(where: Array) -> tuple[Where, Where]:
-    """Mean of some sites and the distance of the farthest, 0 where none says."""
-    told = np.isfinite(where)
-    mean = np.where(told, where, 0.0).sum(0) / np.maximum(told.sum(0), 1)
-    far = np.where(told, np.abs(where - mean), 0.0).max(0)
-    one, other = _rows(np.stack([mean, far]))
-    return one, other
+def _rows(where: Iterable[Array]) -> tuple[Where, ...]:
+    return tuple((float(a), float(b), float(c)) for a, b, c in where)
+
+
+def _middle(where: Array) -> Array:
+    """(3,) mean of some sites, of longitudes on the circle; NaN where none says."""
+    east = np.radians(where[np.isfinite(where[:, 1]), 1])
+    about = np.degrees(np.arctan2(np.sin(east).sum(), np.cos(east).sum()))
+    away = _away(where, np.array([0.0, about, 0.0]))
+    told = np.isfinite(away)
+    mean = np.where(told, away, 0.0).sum(0) / np.maximum(told.sum(0), 1) + (0.0, about, 0.0)
+    return np.where(told.any(0), mean, np.nan)
 
 
 @dataclass(frozen=True)
@@ -227,7 +260,7 @@ def features(seasons: Seasons, places: Places, *, whole_days: bool = False, days
         hours=None if hours is None else torch.from_numpy(hours),
         site=torch.from_numpy(site),
         group=torch.from_numpy(group),
-        where=torch.from_numpy(_where(seasons)[seasons.site]),
+        where=torch.from_numpy(places.stand(seasons)),
         place=torch.from_numpy(terms),
         beyond=torch.from_numpy(beyond),
         year=torch.from_numpy(((np.asarray(seasons.year) - 1990) / 20).astype(np.float32)),

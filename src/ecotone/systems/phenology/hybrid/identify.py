@@ -160,7 +160,7 @@ class Learned:
 def _by_place(model: HybridPhenology) -> list[Check]:
     """How requirements change with place, where sites of a group are apart."""
     places, p = model.places_, model.parameters_
-    reach = np.array(places.reach)
+    reach = np.maximum(places.high, np.abs(places.low))
     if not isinstance(model.core, Hybrid) or not model.config.place or reach.max(initial=0.0) < SAME_PLACE:
         return []
     heat = p["heat_place"].mean(0).numpy().astype(float)

@@ -90,7 +90,7 @@ def _answers(
             near = np.argsort(far, axis=1, kind="stable")[:, : min(MOST, others)]
             far = np.take_along_axis(far, near, 1)
             sites = known[near]
-            inner = apart(home[known], home[known])[near[:, :, None], near[:, None, :]]
+            inner = apart(home[sites], home[sites])
             told = offset[sites]
             mean, var = np.zeros((len(rows), len(PATTERNS))), np.full((len(rows), len(PATTERNS)), variance)
             for j, (length, share) in enumerate(PATTERNS):
@@ -109,12 +109,15 @@ def alike(km: float, weight: Array) -> float:
 
 
 def apart(one: Array, other: Array) -> Array:
-    """(U, V) distances in km of (U, 3) and (V, 3) places; heights count by `KM_PER_METRE`, or not where one is not told."""
-    flat = np.linalg.norm(_point(one)[:, None] - _point(other)[None], axis=-1)
-    up = np.nan_to_num(one[:, None, 2] - other[None, :, 2]) * KM_PER_METRE
+    """(..., U, V) distances in km of (..., U, 3) and (..., V, 3) places.
+
+    Heights count by `KM_PER_METRE`, or not where one is not told.
+    """
+    flat = np.linalg.norm(_point(one)[..., :, None, :] - _point(other)[..., None, :, :], axis=-1)
+    up = np.nan_to_num(one[..., :, None, 2] - other[..., None, :, 2]) * KM_PER_METRE
     return np.hypot(flat, up)
 
 
 def _point(where: Array) -> Array:
-    north, east = np.radians(where[:, 0]), np.radians(where[:, 1])
-    return EARTH_KM * np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], 1)
+    north, east = np.radians(where[..., 0]), np.radians(where[..., 1])
+    return EARTH_KM * np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], -1)

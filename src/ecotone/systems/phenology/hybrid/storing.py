@@ -41,9 +41,11 @@ def tensors(model: HybridPhenology) -> dict[str, Array]:
     found = {k: v.detach().numpy() for k, v in model.parameters_.items()}
     found["about.response_sd"] = np.asarray(learned.response_sd, dtype=np.float64)
     found["about.table"] = _filled(learned.parameters[list(TABLE)].to_numpy(dtype=float))
-    found["about.offset"] = _filled(np.column_stack([model.apart_.offset, model.apart_.noise]))
+    found["about.offset"] = _filled(np.column_stack([model.apart_.offset, model.apart_.noise, model.apart_.moved]))
     found["about.pattern"] = model.apart_.weight
-    found["about.where"] = _filled(np.array(model.places_.where, dtype=float))
+    places = model.places_
+    found["about.where"] = _filled(np.array(places.where, dtype=float))
+    found["about.amid"] = _filled(np.hstack([places.centre, places.low, places.high]))
     found["about.held"] = np.zeros((0, len(HELD)))
     if len(held):
         place = {name: k for k, name in enumerate(model.places_.sites)}
@@ -60,8 +62,6 @@ def notes(model: HybridPhenology) -> dict[str, Any]:
         "sites": list(places.sites),
         "groups": list(places.groups),
         "group_of": list(places.group_of),
-        "centre": [list(one) for one in places.centre],
-        "reach": [list(one) for one in places.reach],
         "seen": [bool(s) for s in model.seen_],
         "scale": float(model.scale_),
         "steps": [int(s) for s in model.steps_],
@@ -103,7 +103,7 @@ def shapes(config: HybridConfig, notes: dict[str, Any]) -> Shapes:
         found |= dict.fromkeys(("chill_place", "heat_place"), (m, len(TERMS)))
         found |= dict.fromkeys(("chill_site", "heat_site", "base_site", "drift_site"), (m, g))
     about: Shapes = {"about.response_sd": (len(KNOTS),), "about.table": (len(notes["learned_sites"]), len(TABLE))}
-    about |= {"about.offset": (g, 2), "about.where": (g, 3), "about.pattern": (len(PATTERNS),)}
+    about |= {"about.offset": (g, 5), "about.where": (g, 3), "about.amid": (p, 9), "about.pattern": (len(PATTERNS),)}
     return found | about | {"about.held": (int(notes["held"]), len(HELD))}
 
 
@@ -123,9 +123,9 @@ def restore(model: HybridPhenology, tensors: dict[str, Array], notes: dict[str, 
     seen = tuple(bool(s) for s in notes["seen"])
     if len(group_of) != len(sites) or len(seen) != len(sites) or not all(0 <= k < len(groups) for k in group_of):
         raise ValueError("sites and groups do not fit together")
-    centre, reach = (_points(notes[name], len(groups)) for name in ("centre", "reach"))
     where = _rows(_empty(tensors["about.where"]))
-    model.places_, model.seen_ = Places(sites, groups, group_of, where, centre, reach), seen
+    amid = (_rows(part) for part in np.split(_empty(tensors["about.amid"]), 3, axis=1))
+    model.places_, model.seen_ = Places(sites, groups, group_of, where, *amid), seen
     model.parameters_ = {k: torch.from_numpy(v.copy()) for k, v in tensors.items() if not k.startswith("about.")}
     model.scale_, model.steps_ = float(notes["scale"]), tuple(int(s) for s in notes["steps"])
     model.history_ = tuple((int(a), float(b), float(c)) for a, b, c in notes["history"])
@@ -136,8 +136,8 @@ def restore(model: HybridPhenology, tensors: dict[str, Array], notes: dict[str, 
         raise ValueError("spreads and weights cannot be negative")
     model.taken_over_ = bool(notes["taken_over"])
     model.usual_, model.years_ = (low, high), (first, last)
-    offset, noise = _empty(tensors["about.offset"]).T
-    model.apart_ = Sites(offset, noise, one, two, tensors["about.pattern"])
+    offset, noise, *moved = _empty(tensors["about.offset"]).T
+    model.apart_ = Sites(offset, noise, one, two, tensors["about.pattern"], np.column_stack(moved))
     numbers = {k: _empty(tensors["about.table"][:, i]) for i, k in enumerate(TABLE)}
     table = pd.DataFrame({"site_id": notes["learned_sites"], "group": notes["learned_groups"]} | numbers)
     table["seasons"] = table["seasons"].astype(int)
@@ -151,13 +151,6 @@ def restore(model: HybridPhenology, tensors: dict[str, Array], notes: dict[str, 
     held["site_id"] = np.array(sites, dtype=object)[held["site"].to_numpy()]
     model._stored_days = held[["row", "site_id", "year", "fold", "observed", "day", "q05", "q95"]]
     return model
-
-
-def _points(rows: Any, count: int) -> tuple[Where, ...]:
-    found = _rows([[float(v) for v in row] for row in rows])
-    if len(found) != count or not np.isfinite(found).all():
-        raise ValueError("groups and their places do not fit together")
-    return found
 
 
 def _rows(rows: Any) -> tuple[Where, ...]:
