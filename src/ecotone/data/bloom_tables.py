@@ -173,7 +173,7 @@ def _groups(frame: Any, role: Mapping[str, str], wanted: str | None, where: str)
         if pd.DataFrame({"site": site, "kind": kinds}).drop_duplicates()["site"].duplicated().any():
             what = f"holds several species at one site: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
             raise InputError("PH603", where, what, f"choose one with --species {known[0]!r}, or --species all")
-    if "species" in role and len(known) > 1 and (group == "").all():
+    if "species" in role and (len(known) > 1 or wanted == "all") and (group == "").all():
         group = kinds
     return group, keep
 

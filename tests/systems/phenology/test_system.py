@@ -193,55 +193,6 @@ def test_what_messages_advise_is_an_option_of_the_query(fitted: Any, tree_folder
         assert (np.isfinite(fitted.predict(asked).to_frame()["doy"]) == there).all()
 
 
-@pytest.mark.filterwarnings("ignore::ecotone.errors.EcotoneWarning")
-def test_other_stations_are_sites_of_their_own(fitted: Any, tree_folder: Path) -> None:
-    table = pd.read_csv(tree_folder / "temperature.csv").replace({"site_id": {"site-01": "new"}})
-    found = fitted.predict({"temperature": [table[table["site_id"] == "new"]], "years": "1995"}).to_frame()
-    assert list(found["site_id"]) == ["new"] and np.isfinite(found["doy"]).all()
-
-
-def test_sites_of_a_table_are_answered_where_they_are(fitted: Any, tree_folder: Path, tmp_path: Path) -> None:
-    """Named after their station or linked to it, alone or beside known sites: a place says the same in every form."""
-    whole = pd.read_csv(tree_folder / "temperature.csv")
-    other = whole[whole["site_id"] == "site-01"].replace({"site_id": {"site-01": "met"}})
-    place = {"latitude": [41.0], "longitude": [4.0], "altitude": [900.0]}
-    forms = {
-        "met": pd.DataFrame({"station_id": ["met"], **place}),
-        "tree": pd.DataFrame({"site_id": ["tree"], "station_id": ["met"], **place}),
-        "far": pd.DataFrame({"site_id": ["far"], "station_id": ["met"], **place, "latitude": [60.0]}),
-    }
-    found = {}
-    for name, table in forms.items():
-        path = tmp_path / f"{name}.csv"
-        table.to_csv(path, index=False)
-        found[name] = fitted.predict({"temperature": [other], "stations": [path], "years": "1995"}).to_frame()
-        assert list(found[name]["site_id"]) == [name]
-    assert found["met"]["q95"].item() == pytest.approx(found["tree"]["q95"].item())
-    wide = {name: (t["q75"] - t["q25"]).item() for name, t in found.items()}
-    assert wide["far"] > wide["tree"] + 1
-    both = pd.concat([whole, other])
-    beside = fitted.predict({"temperature": [both], "stations": [tmp_path / "tree.csv"], "years": "1995"}).to_frame()
-    own = beside.set_index("site_id")["doy"]
-    assert own["tree"] == pytest.approx(found["tree"]["doy"].item())
-    plain = fitted.predict({"temperature": [whole], "years": "1995"}).to_frame().set_index("site_id")["doy"]
-    pd.testing.assert_series_equal(own.drop("tree"), plain)
-
-
-def test_several_files_are_named_by_their_files(fitted: Any, tree_folder: Path, tmp_path: Path) -> None:
-    whole = pd.read_csv(tree_folder / "temperature.csv")
-    paths = []
-    for name, part in whole.groupby("site_id"):
-        part.drop(columns="site_id").to_csv(tmp_path / f"{name}.csv", index=False)
-        paths.append(tmp_path / f"{name}.csv")
-    query = {"temperature": paths, "bloom": tree_folder / "bloom.csv", "years": "1995"}
-    found = fitted.predict(query).to_frame()
-    np.testing.assert_allclose(found["doy"], fitted.predict({"years": "1995"}).to_frame()["doy"], atol=1e-6)
-    (tmp_path / "odd.csv").write_text("date,tmin,tmax\n2000-01-01,1,2\n")
-    with pytest.raises(InputError) as caught:
-        fitted.predict({**query, "temperature": [*paths, tmp_path / "odd.csv"]})
-    assert caught.value.code == "PH601"
-
-
 # ------------------------------------------------------------------------------------------------ evidence, scores
 def test_evidence_of_a_site(fitted: Any) -> None:
     items = fitted.explain(target="site-02", season=1995)

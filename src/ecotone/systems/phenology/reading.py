@@ -121,6 +121,8 @@ def _with_bloom(
     first = {stem: ids[0] for stem, ids in names.items()}
     homes = homes.set_index("site_id").loc[list(first.values())].assign(site_id=list(first)).reset_index(drop=True)
     own = query.model_copy(update={"stations": [*query.stations, homes]})
+    if options["species"] is None and (sites["group"].fillna("") != "").any():  # one species of several has a name too
+        options = {**options, "species": "all"}
     seasons, report = _build(own, options, bloom=query.bloom, years=None)
     known = {key: name for name, key in _keys(sites).items()}
     ids = {name: known.get(key, name) for name, key in _keys(seasons.sites).items()}
