@@ -47,9 +47,10 @@ def test_parts_that_do_not_fit_are_refused() -> None:
     one = HybridPhenology(members=1, steps=2).fit(world.seasons)
     with pytest.raises(ValueError, match="do not fit"):
         HybridPhenology.restore(one.config, one.tensors(), one.notes() | {"group_of": [0, 5]})
-    for centre in ([], [[0.0, 1.0, float("nan")]], [[0.0, 1.0]]):
+    amid = one.tensors()["about.amid"]
+    for edges in (-amid, amid * np.nan, amid[:, :7]):
         with pytest.raises(ValueError):
-            HybridPhenology.restore(one.config, one.tensors(), one.notes() | {"centre": centre})
+            HybridPhenology.restore(one.config, one.tensors() | {"about.amid": edges}, one.notes())
 
 
 def test_a_folder_of_other_inputs_is_refused(fitted: Any, tmp_path: Path) -> None:

@@ -148,7 +148,9 @@ def _as_known(table: pd.DataFrame, names: Mapping[str, list[str]]) -> pd.DataFra
     """A table of sites or stations with a row for each site that goes by a name."""
     if "site_id" not in table:
         return table
-    return table.assign(site_id=[names.get(str(n), [str(n)]) for n in table["site_id"]]).explode("site_id", ignore_index=True)
+    return table.assign(site_id=[names.get(str(n), [str(n)]) for n in table["site_id"]]).explode(
+        "site_id", ignore_index=True
+    )
 
 
 def _lost(report: SeasonReport) -> list[Blank]:

@@ -124,8 +124,11 @@ def restore(model: HybridPhenology, tensors: dict[str, Array], notes: dict[str, 
     if len(group_of) != len(sites) or len(seen) != len(sites) or not all(0 <= k < len(groups) for k in group_of):
         raise ValueError("sites and groups do not fit together")
     where = _rows(_empty(tensors["about.where"]))
-    amid = (_rows(part) for part in np.split(_empty(tensors["about.amid"]), 3, axis=1))
-    model.places_, model.seen_ = Places(sites, groups, group_of, where, *amid), seen
+    centre, low, high = np.split(_empty(tensors["about.amid"]), 3, axis=1)
+    if not ((low <= 0) & (high >= 0)).all():
+        raise ValueError("groups and their edges do not fit together")
+    model.places_ = Places(sites, groups, group_of, where, _rows(centre), _rows(low), _rows(high))
+    model.seen_ = seen
     model.parameters_ = {k: torch.from_numpy(v.copy()) for k, v in tensors.items() if not k.startswith("about.")}
     model.scale_, model.steps_ = float(notes["scale"]), tuple(int(s) for s in notes["steps"])
     model.history_ = tuple((int(a), float(b), float(c)) for a, b, c in notes["history"])
