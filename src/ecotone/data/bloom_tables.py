@@ -78,6 +78,7 @@ def bloom_table(
     date_order: str | None = None,
     prior_no_days: float = 30,
     calendar: Calendar | None = None,
+    label: bool = False,
 ) -> BloomTable:
     """Bloom records from a data frame.
 
@@ -93,6 +94,7 @@ def bloom_table(
         prior_no_days: Phenometrics count as observed when a visit without bloom lies at most so many days before the
             first with bloom, otherwise as bloomed before the day of that visit.
         calendar: Seasons that status records are condensed in.
+        label: Make the species a group also where there is only one.
 
     Raises:
         InputError: PH601 a column is missing, PH602 several phenophases, PH603 several species at a site, PH605 day and
@@ -112,7 +114,7 @@ def bloom_table(
     notes: list[str] = []
     keep, chosen = _choose_phenophase(data, role, phenophase, where)
     data, numbers = data[keep].reset_index(drop=True), numbers[keep]
-    group, keep = _groups(data, role, species, where)
+    group, keep = _groups(data, role, species, where, label)
     data, numbers, group = data[keep].reset_index(drop=True), numbers[keep], group[keep]
     notes += [f"phenophase {chosen}"] if chosen else []
     out = _plain_columns(data, role, numbers, group)
@@ -151,7 +153,7 @@ def _choose_phenophase(frame: Any, role: Mapping[str, str], wanted: str | None, 
     return np.ones(len(frame), dtype=bool), known[0] if known else ""
 
 
-def _groups(frame: Any, role: Mapping[str, str], wanted: str | None, where: str) -> tuple[Array, Array]:
+def _groups(frame: Any, role: Mapping[str, str], wanted: str | None, where: str, label: bool) -> tuple[Array, Array]:
     """(R,) group of each row, and which rows are kept."""
     everything = np.ones(len(frame), dtype=bool)
     group = as_names(frame[role["group"]]) if "group" in role else np.full(len(frame), "", dtype=object)
@@ -168,12 +170,12 @@ def _groups(frame: Any, role: Mapping[str, str], wanted: str | None, where: str)
     known = sorted({k for k in kinds if k})
     if wanted not in (None, "all") and not keep.any():
         raise UsageError("US101", "--species", f"{where} has no {wanted!r}", suggest(str(wanted), known))
-    if wanted is None and "species" in role and len(known) > 1:
+    if wanted is None and not label and "species" in role and len(known) > 1:
         site = as_names(frame[role["site"]]) if "site" in role else np.zeros(len(frame))
         if pd.DataFrame({"site": site, "kind": kinds}).drop_duplicates()["site"].duplicated().any():
             what = f"holds several species at one site: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
             raise InputError("PH603", where, what, f"choose one with --species {known[0]!r}, or --species all")
-    if "species" in role and (len(known) > 1 or wanted == "all") and (group == "").all():
+    if "species" in role and (len(known) > 1 or label) and (group == "").all():
         group = kinds
     return group, keep
 

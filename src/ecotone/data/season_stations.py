@@ -42,7 +42,7 @@ class StationTable:
     @property
     def names(self) -> list[str]:
         """Sites that it names."""
-        return list(dict.fromkeys(str(v) for t in (self.pairs, self.sites) if t is not None for v in t["site_id"]))
+        return list(dict.fromkeys(str(v) for t in (self.pairs, self.sites) if t is not None for v in t["site_id"] if v))
 
 
 def read_stations(source: str | Path | pd.DataFrame) -> StationTable:

@@ -41,8 +41,9 @@ def test_other_stations_are_sites_of_their_own(fitted: Any, tree_folder: Path) -
     other = weather(tree_folder, new="site-01")
     found = asked(fitted, temperature=[other])
     assert list(found.index) == ["new"] and np.isfinite(found["doy"]).all()
-    links = pd.DataFrame({"site_id": ["site-01", "site-02"], "station_id": ["a", "b"]})  # those of `fit`, given again
-    pd.testing.assert_frame_equal(asked(fitted, temperature=[other], stations=[links]), found)
+    links = pd.DataFrame({"site_id": ["site-01", "site-02"], "station_id": ["a", "b"]})
+    with pytest.warns(EcotoneWarning, match=r"no temperatures of site-01, site-02 \(2 of sites of --stations\)"):
+        pd.testing.assert_frame_equal(asked(fitted, temperature=[other], stations=[links]), found)
 
 
 def test_sites_of_a_table_are_answered_where_they_are(fitted: Any, tree_folder: Path, tmp_path: Path) -> None:
@@ -117,6 +118,60 @@ def test_known_sites_are_found_by_name_and_species(two_kinds: Any, fitted: Any, 
     plain = asked(fitted, temperature=weather, bloom=bloom)["doy"]
     bare = bloom.drop(columns=["latitude", "longitude", "altitude"], errors="ignore")
     pd.testing.assert_series_equal(asked(fitted, temperature=weather, bloom=bare)["doy"], plain)
+
+
+def test_species_in_tables_mean_sites_of_the_run(two_kinds: Any, tree_folder: Path) -> None:
+    bloom = pd.read_csv(tree_folder / "bloom.csv").drop(columns="date")
+    table = [tree_folder / "temperature.csv"]
+    own = asked(two_kinds)
+    early = own["doy"].filter(like="early")
+    for named in (
+        {"bloom": bloom.assign(species="Early")},
+        {"bloom": bloom.assign(species="early"), "species": "early"},
+        {"bloom": bloom.assign(site_id=bloom["site_id"] + " / early")},
+        {"bloom": bloom.assign(site_id=bloom["site_id"] + " / early", species="early")},
+    ):
+        pd.testing.assert_series_equal(asked(two_kinds, temperature=table, **named)["doy"], early)
+    with pytest.raises(InputError) as caught:
+        asked(two_kinds, temperature=table, bloom=bloom)
+    assert caught.value.code == "PH603" and "early, late" in caught.value.what
+    other = asked(two_kinds, temperature=table, bloom=bloom.assign(species="plum"))
+    assert other.index[0] == "site-01 / plum"  # a tree that the run has never seen
+    wide = other["q95"] - other["q05"]
+    assert (wide > (own["q95"] - own["q05"]).filter(like="early").to_numpy() + 5).all()
+
+
+def test_one_species_per_site(tree_folder: Path) -> None:
+    bloom = pd.read_csv(tree_folder / "bloom.csv").drop(columns="date")
+    table = [tree_folder / "temperature.csv"]
+    kind = np.where(bloom["site_id"] == "site-02", "late", "early")
+    bloom["doy"] += np.where(kind == "late", 20, 0)
+    system = PhenologySystem(members=1, steps=40).fit({"bloom": bloom.assign(species=kind), "temperature": table})
+    own = asked(system)["doy"]
+    pd.testing.assert_series_equal(asked(system, temperature=table, bloom=bloom)["doy"], own)
+    pd.testing.assert_series_equal(asked(system, temperature=table, bloom=bloom.assign(species=kind))["doy"], own)
+    late = asked(system, temperature=table, bloom=bloom.assign(species="late"), species="late")["doy"]
+    assert list(late.index) == ["site-01 / late", "site-02", "site-03 / late"]
+    assert late["site-01 / late"] > own["site-01"] + 5 and late["site-02"] == pytest.approx(own["site-02"])
+
+
+def test_kinds_that_a_run_does_not_know_are_not_told_apart(fitted: Any, tree_folder: Path) -> None:
+    bloom = pd.read_csv(tree_folder / "bloom.csv").drop(columns="date").assign(species="cherry")
+    found = asked(fitted, temperature=[tree_folder / "temperature.csv"], bloom=bloom, species="all")
+    pd.testing.assert_series_equal(found["doy"], asked(fitted)["doy"])
+
+
+def test_names_with_a_stroke_are_names(tree_folder: Path) -> None:
+    bloom = pd.read_csv(tree_folder / "bloom.csv").drop(columns="date")
+    odd = {f"site-0{k}": f"site-0{k} / early" for k in (1, 2, 3)}
+    table = pd.read_csv(tree_folder / "temperature.csv")
+    both = bloom.replace({"site_id": odd}).assign(variety="early")
+    system = PhenologySystem(members=1, steps=20).fit({"bloom": both, "temperature": table.replace({"site_id": odd})})
+    there = pd.concat([table.replace({"site_id": odd}), weather(tree_folder, **{"site-01": "site-02"})])
+    new = pd.DataFrame({"site_id": ["site-01"], "station_id": ["site-01"], **HERE})
+    found = asked(system, temperature=[there], stations=[new])
+    assert sorted(found.index) == ["site-01", *odd.values()]
+    assert (found["q95"] - found["q05"])["site-01"] > (found["q95"] - found["q05"])["site-02 / early"] + 3
 
 
 def test_a_site_without_coordinates_counts_as_amid_its_group(fitted: Any, tree_folder: Path) -> None:

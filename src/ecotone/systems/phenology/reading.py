@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ecotone.data.bloom_tables import bloom_table, read_bloom
 from ecotone.data.season_stations import read_stations
 from ecotone.data.seasons import Calendar, Seasons
 from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
 from ecotone.systems.phenology.options import Inputs, Query, read_columns, read_years
+from ecotone.systems.phenology.query_sites import KnownSites
 
 if TYPE_CHECKING:
     from ecotone.data.seasons_report import SeasonReport
@@ -72,24 +75,25 @@ def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> 
     Returns:
         The seasons, and those that were asked for but have no usable temperatures.
     """
-    options, names = dict(stored) | query.reading(), _names(sites)
+    options, known = dict(stored) | query.reading(), KnownSites.of(sites)
     if query.bloom is not None:
-        return _with_bloom(query, options, sites, names)
+        return _with_bloom(query, options, sites, known)
     table = sites[["site_id", "latitude", "longitude", "altitude", "country", "group"]].assign(year=np.nan, doy=np.nan)
     told = [read_stations(source) for source in query.stations]
-    new = [name for name in dict.fromkeys(n for one in told for n in one.names) if name not in names]
+    names = list(dict.fromkeys(name for one in told for name in one.names))
+    new = [name for name in names if not known.ids(name)]
     tables = [
-        _as_known(one, names) for found in told for one in (found.pairs, found.sites, found.places) if one is not None
+        known.spread(one) for found in told for one in (found.pairs, found.sites, found.places) if one is not None
     ]
     if new:
         table = table.astype(object).reset_index(drop=True).reindex(range(len(table) + len(new)))
         table.loc[len(table) - len(new) :, "site_id"] = new
     pairs: Any = pd.DataFrame({"site_id": sites["site_id"], "station_id": sites["station"]})
     pairs = pairs[pairs["station_id"] != ""]
-    known = options | {"species": None, "phase": None, "bloom_columns": []}
+    plain = options | {"species": None, "phase": None, "bloom_columns": []}
     own = query.model_copy(update={"stations": [pairs, *tables] if len(pairs) else tables})
     try:
-        seasons, report = _build(own, known, bloom=table, years=None)
+        seasons, report = _build(own, plain, bloom=table, years=None)
     except InputError as error:
         if error.code != "PH616":
             raise
@@ -97,60 +101,48 @@ def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> 
         rest = [one[one["site_id"].isin(new)] if "site_id" in one else one for one in tables]
         other = query.model_copy(update={"stations": [one for one in rest if len(one)]})
         seasons, report = _build(other, options, bloom=None, years=None)
+        linked = [name for one in told if one.pairs is not None for name in one.names if name not in new]
+        _tell_bare(list(dict.fromkeys(linked)), "sites of --stations")
         return seasons, _lost(report)
     lost = _lost(report)
     there = {str(name) for name in seasons.site_id} | {name for name, _, _ in lost}
     known_bare, bare = ([str(n) for n in some if str(n) not in there] for some in (sites["site_id"], new))
     if not new or len(known_bare) < len(sites):  # else only new sites were meant
         bare += known_bare
-    if bare and not query.sites:
-        some = ", ".join(bare[:5]) + (", ..." if len(bare) > 5 else "")
-        what = f"no temperatures of {some} ({len(bare)} of {len(sites) + len(new)} sites)"
-        warnings.warn(
-            EcotoneWarning("PH612", "--temperature", what, "add their stations, or ask for --sites"), stacklevel=3
-        )
+    if not query.sites:
+        _tell_bare(bare, f"{len(sites) + len(new)} sites")
     latest = int(seasons.year.max())
     return seasons, lost + [(name, latest, NO_STATION) for name in query.sites if name in {*bare, *known_bare}]
 
 
+def _tell_bare(names: Sequence[str], among: str) -> None:
+    """Warns of sites without temperatures."""
+    if names:
+        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        what = f"no temperatures of {some} ({len(names)} of {among})"
+        fix = "add their stations, or ask for --sites"
+        warnings.warn(EcotoneWarning("PH612", "--temperature", what, fix), stacklevel=4)
+
+
 def _with_bloom(
-    query: Query, options: Mapping[str, Any], sites: pd.DataFrame, names: Mapping[str, list[str]]
+    query: Query, options: Mapping[str, Any], sites: pd.DataFrame, known: KnownSites
 ) -> tuple[Seasons, list[Blank]]:
     """Seasons of a table of bloom days: sites of `fit` by their names there, and at their places where it states none."""
-    homes: Any = sites[["site_id", "latitude", "longitude", "altitude"]]
-    first = {stem: ids[0] for stem, ids in names.items()}
-    homes = homes.set_index("site_id").loc[list(first.values())].assign(site_id=list(first)).reset_index(drop=True)
-    own = query.model_copy(update={"stations": [*query.stations, homes]})
-    if options["species"] is None and (sites["group"].fillna("") != "").any():  # one species of several has a name too
-        options = {**options, "species": "all"}
-    seasons, report = _build(own, options, bloom=query.bloom, years=None)
-    known = {key: name for name, key in _keys(sites).items()}
-    ids = {name: known.get(key, name) for name, key in _keys(seasons.sites).items()}
+    reader: Any = bloom_table if isinstance(query.bloom, pd.DataFrame) else read_bloom
+    with _in_our_words():
+        table = reader(
+            query.bloom,
+            calendar=Calendar(options["season_start"], options["season_length"]),
+            label=known.grouped,
+            **_bloom_options(options),
+        )
+    told = [read_stations(source) for source in query.stations]
+    tables = [known.stem(one) for found in told for one in (found.pairs, found.sites, found.places) if one is not None]
+    own = query.model_copy(update={"stations": [*tables, known.homes(sites)]})
+    seasons, report = _build(own, options, bloom=known.records(table), years=None)
+    ids = known.named(seasons.sites)
     renamed = seasons.sites.assign(site_id=[ids[str(name)] for name in seasons.sites["site_id"]])
     return replace(seasons, sites=renamed), [(ids.get(name, name), year, why) for name, year, why in _lost(report)]
-
-
-def _keys(sites: pd.DataFrame) -> dict[str, tuple[str, str]]:
-    """Site -> the name that tables give it, and its group: a site with several groups has these behind its name."""
-    table = zip(sites["site_id"].astype(str), sites["group"].fillna("").astype(str), strict=True)
-    return {name: (name.removesuffix(f" / {group}") if group else name, group) for name, group in table}
-
-
-def _names(sites: pd.DataFrame) -> dict[str, list[str]]:
-    """Name in tables -> sites of that name; sites with a group behind their names go by both."""
-    found: dict[str, list[str]] = {}
-    for name, (stem, _) in _keys(sites).items():
-        found.setdefault(stem, []).append(name)
-    return found | {name: [name] for names in list(found.values()) for name in names if name not in found}
-
-
-def _as_known(table: pd.DataFrame, names: Mapping[str, list[str]]) -> pd.DataFrame:
-    """A table of sites or stations with a row for each site that goes by a name."""
-    if "site_id" not in table:
-        return table
-    return table.assign(site_id=[names.get(str(n), [str(n)]) for n in table["site_id"]]).explode(
-        "site_id", ignore_index=True
-    )
 
 
 def _lost(report: SeasonReport) -> list[Blank]:
@@ -188,18 +180,12 @@ def kept(inputs: Inputs) -> dict[str, Any]:
 def _build(given: Any, options: Mapping[str, Any], *, bloom: Any, years: Any) -> tuple[Seasons, SeasonReport]:
     from ecotone.data.seasons_build import build_seasons
 
-    bloom_options = {
-        "species": options["species"],
-        "phenophase": options["phase"],
-        "date_order": options["date_order"],
-        "columns": read_columns("bloom_columns", options["bloom_columns"]) or None,
-    }
     temperature_options = {
         "unit": options["temperature_unit"],
         "date_order": options["date_order"],
         "columns": read_columns("temperature_columns", options["temperature_columns"]) or None,
     }
-    try:
+    with _in_our_words():
         seasons, report = build_seasons(
             bloom,
             _one_table(given.temperature),
@@ -212,16 +198,32 @@ def _build(given: Any, options: Mapping[str, Any], *, bloom: Any, years: Any) ->
             all_years=True,
             duplicates=options["duplicates"],
             latitude=options["latitude"],
-            bloom_options=bloom_options,
+            bloom_options=_bloom_options(options),
             temperature_options=temperature_options,
         )
+    for warning in report.warnings:
+        warnings.warn(warning, stacklevel=3)
+    return replace(seasons, extra={}), report
+
+
+def _bloom_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "species": options["species"],
+        "phenophase": options["phase"],
+        "date_order": options["date_order"],
+        "columns": read_columns("bloom_columns", options["bloom_columns"]) or None,
+    }
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Messages of the readers with the options of the command line."""
+    try:
+        yield
     except (InputError, UsageError) as error:
         if "--phenophase" not in error.fix:
             raise
         raise type(error)(error.code, error.where, error.what, error.fix.replace("--phenophase", "--phase")) from None
-    for warning in report.warnings:
-        warnings.warn(warning, stacklevel=3)
-    return replace(seasons, extra={}), report
 
 
 def _one_table(sources: Sequence[Any]) -> Any:

@@ -79,6 +79,8 @@ def test_known_sites_are_of_the_group_they_were_learned_in(four: Seasons) -> Non
         assert site[::2].tolist() == [0, 1, 2, 3] and group[::2].tolist() == [0, 0, 0, 1]
     site, group = places.find(moved(four, group="b"))  # other trees at these sites
     assert site[::2].tolist() == [4, 4, 4, 3] and (group == 1).all()
+    twice = moved(four, site_id=["w", "x", "y", "w"])  # one name in two groups
+    assert Places.of(twice).find(twice)[0][::2].tolist() == [0, 1, 2, 3]
 
 
 def test_unknown_groups_and_places_are_in_the_middle(four: Seasons) -> None:

@@ -111,12 +111,16 @@ class Places:
         A site that states no group counts to the only one there is. A known site is of the group it was learned in, whatever
         word the seasons have for it; of another known group, it is another site of that name.
         """
-        site = {name: k for k, name in enumerate(self.sites)}
+        site = {name: k for k, name in reversed([*enumerate(self.sites)])}
+        pair = {(name, k): at for at, (name, k) in enumerate(zip(self.sites, self.group_of, strict=True))}
         group = {name: k for k, name in enumerate(self.groups)}
-        sites = np.array([site.get(str(s), len(self.sites)) for s in seasons.sites["site_id"]], dtype=np.int64)
+        names = [str(name) for name in seasons.sites["site_id"]]
         if len(self.groups) == 1:
             group[""] = 0
         groups = np.array([group.get(g, len(self.groups)) for g in group_labels(seasons)], dtype=np.int64)
+        sites = [
+            pair.get(both, site.get(both[0], len(self.sites))) for both in zip(names, groups.tolist(), strict=True)
+        ]
         own = np.array([*self.group_of, len(self.groups)])[sites]
         groups = np.where(groups == len(self.groups), own, groups)
         sites = np.where(groups == own, sites, len(self.sites))
