@@ -92,7 +92,8 @@ def build_seasons(
     options, why = candidates(sites.assign(site_id=sites["name"]), series.stations, pairs, within_km, within_m)
     _borrow_places(sites, series, options)
     if (far := sites["latitude"].isna().to_numpy()).any():
-        what = f"{far.sum()} of {len(sites)} sites have no latitude and are taken as northern"
+        some = ", ".join(list(sites["name"][far])[:5]) + (", ..." if far.sum() > 5 else "")
+        what = f"no latitude of {some} ({far.sum()} of {len(sites)} sites), taken as northern"
         warned.append(
             EcotoneWarning(
                 "PH613", table.where, what, "add a latitude column, give it with --stations, or pass --latitude"

@@ -90,10 +90,9 @@ def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> 
         table.loc[len(table) - len(new) :, "site_id"] = new
     pairs: Any = pd.DataFrame({"site_id": sites["site_id"], "station_id": sites["station"]})
     pairs = pairs[pairs["station_id"] != ""]
-    plain = options | {"species": None, "phase": None, "bloom_columns": []}
     own = query.model_copy(update={"stations": [pairs, *tables] if len(pairs) else tables})
     try:
-        seasons, report = _build(own, plain, bloom=table, years=None)
+        seasons, report = _build(own, options, bloom=bloom_table(table, where="sites of the run"), years=None)
     except InputError as error:
         if error.code != "PH616":
             raise
