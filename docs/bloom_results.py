@@ -229,4 +229,5 @@ def bloom_speed_block() -> str:
 
 
 def _without_seed(rows: Sequence[Row]) -> list[Row]:
-    return [r | {"seed": "", "data": ""} for r in rows]
+    hashes = (str(r.get("data_hash") or "") for r in rows)
+    return [r | {"seed": "", "data": "" if one == "made up" else one} for r, one in zip(rows, hashes, strict=True)]

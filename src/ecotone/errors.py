@@ -7,7 +7,7 @@ releases and documented in ``docs/reference/errors.md`` (generated from ``CODES`
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 CODES: dict[str, str] = {
@@ -150,6 +150,11 @@ class EcotoneWarning(UserWarning):
 
     def __str__(self) -> str:
         return " ".join(f"{self.where}: {self.what} - {self.fix}".split())
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, for messages."""
+    return ", ".join(map(str, names[:most])) + (", ..." if len(names) > most else "")
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

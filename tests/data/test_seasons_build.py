@@ -216,7 +216,7 @@ def test_places_of_sites_come_from_a_table():
     assert seasons.sites["altitude"].tolist() == [700]
     stated, _ = build_seasons(bloom(latitude=47.0), daily(), stations=homes)
     assert stated.latitude[0] == 47.0 and stated.sites["altitude"].tolist() == [700]
-    with pytest.raises(InputError, match="latitude 120 in row 1 is out of range"):
+    with pytest.raises(InputError, match="latitude 120 in row 2 is out of range"):
         build_seasons(bloom(), daily(), stations=homes.assign(lat=120.0))
     with pytest.raises(InputError, match="one of them with latitude"):
         build_seasons(bloom(), daily(), stations=homes[["site_id", "alt"]])

@@ -16,9 +16,20 @@ import numpy as np
 import pandas as pd
 
 from ecotone.data.occurrence_columns import plain
-from ecotone.data.season_columns import BLOOM, as_names, as_numbers, days_of, find, lacking, leap, read_days
+from ecotone.data.season_columns import (
+    BLOOM,
+    DEGREES,
+    as_names,
+    as_numbers,
+    days_of,
+    find,
+    lacking,
+    leap,
+    misplaced,
+    read_days,
+)
 from ecotone.data.seasons import Calendar, Status
-from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
+from ecotone.errors import EcotoneWarning, InputError, UsageError, listed, suggest
 
 Array = np.ndarray
 YEARS = (500, 2300)
@@ -148,7 +159,7 @@ def _choose_phenophase(frame: Any, role: Mapping[str, str], wanted: str | None, 
             raise UsageError("US101", "--phenophase", f"{where} has no {wanted!r}", suggest(wanted, known))
         return keep, wanted
     if len(known) > 1:
-        what = f"holds {len(known)} phenophases: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
+        what = f"holds {len(known)} phenophases: {listed(known, 12)}"
         raise InputError("PH602", where, what, f"choose one with --phenophase {known[0]!r}")
     return np.ones(len(frame), dtype=bool), known[0] if known else ""
 
@@ -173,7 +184,7 @@ def _groups(frame: Any, role: Mapping[str, str], wanted: str | None, where: str,
     if wanted is None and not label and "species" in role and len(known) > 1:
         site = as_names(frame[role["site"]]) if "site" in role else np.zeros(len(frame))
         if pd.DataFrame({"site": site, "kind": kinds}).drop_duplicates()["site"].duplicated().any():
-            what = f"holds several species at one site: {', '.join(known[:12])}{', ...' if len(known) > 12 else ''}"
+            what = f"holds several species at one site: {listed(known, 12)}"
             raise InputError("PH603", where, what, f"choose one with --species {known[0]!r}, or --species all")
     if "species" in role and (len(known) > 1 or label) and (group == "").all():
         group = kinds
@@ -198,15 +209,13 @@ def _plain_columns(frame: Any, role: Mapping[str, str], numbers: Array, group: A
 
 
 def _place_ranges(out: Any, where: str) -> None:
-    for place, limit in (("latitude", 90.0), ("longitude", 360.0)):
+    for place, limit in DEGREES.items():
         value = out[place].to_numpy()
         with np.errstate(invalid="ignore"):
             bad = np.abs(value) > limit
         if bad.any():
             if bad.all():
-                swapped = " (swapped with longitude?)" if place == "latitude" else ""
-                what = f"{place} {value[bad][0]:g} is out of range{swapped}"
-                raise InputError("PH613", where, what, "give degrees, and check which column is which")
+                raise misplaced(place, value[bad][0], where)
             _mask(out, bad, "PH613", _out_of_range(place, value))
             out.loc[bad, place] = np.nan
 

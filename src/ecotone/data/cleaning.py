@@ -17,7 +17,7 @@ import numpy as np
 from ecotone.contract import Check, Options
 from ecotone.data.occurrences import Occurrences
 from ecotone.data.point_files import crs_name
-from ecotone.errors import EcotoneWarning, InputError
+from ecotone.errors import EcotoneWarning, InputError, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -359,7 +359,7 @@ def _warn(records: Occurrences, report: CleaningReport, kept: Array, settings: C
         warnings.warn(EcotoneWarning("OC206", where, what, "see the cleaning table of the report"), stacklevel=3)
     few = np.unique(records.species[_few(records, kept, settings.few) & kept])
     if few.size:
-        shown = ", ".join(records.names[i] for i in few[:5]) + (", ..." if few.size > 5 else "")
+        shown = listed([records.names[i] for i in few])
         what = f"{few.size} species {'has' if few.size == 1 else 'have'} fewer than {settings.few} records ({shown})"
         warnings.warn(EcotoneWarning("OC207", where, what, "read their maps with care"), stacklevel=3)
 

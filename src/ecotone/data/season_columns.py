@@ -14,6 +14,8 @@ from ecotone.data.occurrence_columns import plain
 from ecotone.errors import InputError
 
 Array = np.ndarray
+DEGREES = {"latitude": 90.0, "longitude": 360.0}
+"""Largest absolute values."""
 Aliases = Mapping[str, tuple[str, ...]]
 _PLACE: dict[str, tuple[str, ...]] = {
     "latitude": ("latitude", "lat", "latdd", "decimallatitude", "latitud", "breite"),
@@ -261,6 +263,14 @@ def leap(year: Array) -> Array:
     """Whether Gregorian years are leap years; False for NaN."""
     year = np.where(np.isfinite(year), year, 1)
     return (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+
+
+def misplaced(place: str, value: float, where: str, row: int | None = None) -> InputError:
+    """PH613 for a latitude or longitude that is none."""
+    at = "" if row is None else f" in row {row}"
+    swapped = " (swapped with longitude?)" if place == "latitude" else ""
+    what = f"{place} {value:g}{at} is out of range{swapped}"
+    return InputError("PH613", where, what, "give degrees, and check which column is which")
 
 
 def as_names(column: Any) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ecotone.data.places import distance_km
-from ecotone.data.season_columns import as_names, as_numbers, find
+from ecotone.data.season_columns import DEGREES, as_names, as_numbers, find, misplaced
 from ecotone.errors import InputError
 
 Array = np.ndarray
@@ -53,12 +53,12 @@ def read_stations(source: str | Path | pd.DataFrame) -> StationTable:
     """
     if isinstance(source, pd.DataFrame):
         data: Any = source
-        where = "station table"
+        where, rows = "station table", np.arange(2, len(source) + 2)
     else:
         from ecotone.data.tables import read_table
 
-        data = read_table(source).frame
-        where = str(source)
+        info = read_table(source)
+        data, where, rows = info.frame, str(source), np.asarray(info.rows)
     names = [str(name) for name in data.columns]
     data = data.set_axis(names, axis=1)
     role = find(names, _LINK, None, where)
@@ -68,7 +68,10 @@ def read_stations(source: str | Path | pd.DataFrame) -> StationTable:
         fix = "give site_id and station_id, or one of them with latitude and longitude"
         raise InputError("PH601", where, what, fix)
     columns = {p: as_numbers(data[role[p]]) for p in ("latitude", "longitude", "altitude") if p in role}
-    _check_ranges(columns, where)
+    for place, limit in DEGREES.items():
+        bad = np.flatnonzero(np.abs(columns.get(place, np.zeros(0))) > limit)
+        if len(bad):
+            raise misplaced(place, float(columns[place][bad[0]]), where, int(rows[bad[0]]))
     if "site" not in role:
         station = as_names(data[role["station"]])
         return StationTable(None, pd.DataFrame({"station_id": station, **columns}).drop_duplicates("station_id"))
@@ -81,15 +84,6 @@ def read_stations(source: str | Path | pd.DataFrame) -> StationTable:
     if placed:
         sites = pd.DataFrame({"site_id": site, **columns}).drop_duplicates("site_id")
     return StationTable(pairs, None, sites)
-
-
-def _check_ranges(columns: dict[str, Array], where: str) -> None:
-    for place, limit in (("latitude", 90.0), ("longitude", 360.0)):
-        bad = np.flatnonzero(np.abs(columns.get(place, np.zeros(0))) > limit)
-        if len(bad):
-            swapped = " (swapped with longitude?)" if place == "latitude" else ""
-            what = f"{place} {columns[place][bad[0]]:g} in row {bad[0] + 1} is out of range{swapped}"
-            raise InputError("PH613", where, what, "give degrees, and check which column is which")
 
 
 def candidates(

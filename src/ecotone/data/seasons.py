@@ -19,9 +19,8 @@ from ecotone.errors import InputError, UsageError
 
 Array = np.ndarray
 TMIN, TMAX, TMEAN = 0, 1, 2
-MIDDLE = (
-    45.0  # degrees for the length of days where no latitude is told; hours of a day differ little between latitudes
-)
+MIDDLE = 45.0
+"""Degrees for the length of days where no latitude is told; the hours of a day differ little between latitudes."""
 
 
 class Status(IntEnum):

@@ -23,7 +23,7 @@ from ecotone.data.season_stations import StationTable, candidates, read_stations
 from ecotone.data.seasons import Calendar, Seasons, Status
 from ecotone.data.seasons_report import SeasonReport
 from ecotone.data.temperature_tables import read_temperature, temperature_table
-from ecotone.errors import EcotoneWarning, InputError
+from ecotone.errors import EcotoneWarning, InputError, listed
 
 Array = np.ndarray
 _THIN = 2
@@ -92,7 +92,7 @@ def build_seasons(
     options, why = candidates(sites.assign(site_id=sites["name"]), series.stations, pairs, within_km, within_m)
     _borrow_places(sites, series, options)
     if (far := sites["latitude"].isna().to_numpy()).any():
-        some = ", ".join(list(sites["name"][far])[:5]) + (", ..." if far.sum() > 5 else "")
+        some = listed([name for name in sites["name"][far] if name])
         what = f"no latitude of {some} ({far.sum()} of {len(sites)} sites), taken as northern"
         warned.append(
             EcotoneWarning(

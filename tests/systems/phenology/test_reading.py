@@ -42,7 +42,7 @@ def test_other_stations_are_sites_of_their_own(fitted: Any, tree_folder: Path) -
     found = asked(fitted, temperature=[other])
     assert list(found.index) == ["new"] and np.isfinite(found["doy"]).all()
     links = pd.DataFrame({"site_id": ["site-01", "site-02"], "station_id": ["a", "b"]})
-    with pytest.warns(EcotoneWarning, match=r"no temperatures of site-01, site-02 \(2 of sites of --stations\)"):
+    with pytest.warns(EcotoneWarning, match=r"no temperatures of site-01, site-02 \(2 of 2 sites of --stations\)"):
         pd.testing.assert_frame_equal(asked(fitted, temperature=[other], stations=[links]), found)
 
 

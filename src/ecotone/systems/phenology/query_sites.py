@@ -6,16 +6,15 @@ Tables may name it so, or by its name and species. Letters: G sites, R records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ecotone.data.bloom_tables import BloomTable
 from ecotone.data.season_columns import plain
-from ecotone.errors import InputError
+from ecotone.errors import InputError, listed
 
 Key = tuple[str, str]
 """Name in tables, and group."""
@@ -78,7 +77,7 @@ class KnownSites:
         for pair, (name, group) in settled.items():
             known = [g for stem, g in self.keys.values() if stem == name]
             if not group and len(known) > 1:
-                what = f"does not say which species or group of {name} it means; the run has {', '.join(known[:12])}"
+                what = f"does not say which species or group of {name} it means; the run has {listed(known, 12)}"
                 raise InputError("PH603", table.where, what, "add a column species or group")
             same = [g for g in known if plain(g) == plain(group)]
             alone = len({g for n, g in settled.values() if n == name}) == 1
@@ -103,11 +102,6 @@ def _keys(sites: pd.DataFrame) -> dict[str, Key]:
     ids = [str(one) for one in sites["site_id"]]
     group = ["" if pd.isna(one) else str(one) for one in sites["group"]]
     stems = [one.removesuffix(f" / {g}") if g else one for one, g in zip(ids, group, strict=True)]
-    several = _repeated(stems)
+    count = Counter(stems)
     table = zip(ids, stems, group, strict=True)
-    return {one: (stem if stem in several else one, g) for one, stem, g in table}
-
-
-def _repeated(names: Iterable[str]) -> set[str]:
-    found, count = np.unique(list(names), return_counts=True)
-    return set(found[count > 1].tolist())
+    return {one: (stem if count[stem] > 1 else one, g) for one, stem, g in table}

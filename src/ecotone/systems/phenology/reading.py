@@ -15,7 +15,7 @@ import pandas as pd
 from ecotone.data.bloom_tables import bloom_table, read_bloom
 from ecotone.data.season_stations import read_stations
 from ecotone.data.seasons import Calendar, Seasons
-from ecotone.errors import EcotoneWarning, InputError, UsageError, suggest
+from ecotone.errors import EcotoneWarning, InputError, UsageError, listed, suggest
 from ecotone.systems.phenology.options import Inputs, Query, read_columns, read_years
 from ecotone.systems.phenology.query_sites import KnownSites
 
@@ -101,7 +101,7 @@ def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> 
         other = query.model_copy(update={"stations": [one for one in rest if len(one)]})
         seasons, report = _build(other, options, bloom=None, years=None)
         linked = [name for one in told if one.pairs is not None for name in one.names if name not in new]
-        _tell_bare(list(dict.fromkeys(linked)), "sites of --stations")
+        _tell_bare(list(dict.fromkeys(linked)), f"{len(names)} sites of --stations")
         return seasons, _lost(report)
     lost = _lost(report)
     there = {str(name) for name in seasons.site_id} | {name for name, _, _ in lost}
@@ -117,8 +117,7 @@ def read_query(query: Query, stored: Mapping[str, Any], sites: pd.DataFrame) -> 
 def _tell_bare(names: Sequence[str], among: str) -> None:
     """Warns of sites without temperatures."""
     if names:
-        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        what = f"no temperatures of {some} ({len(names)} of {among})"
+        what = f"no temperatures of {listed(names)} ({len(names)} of {among})"
         fix = "add their stations, or ask for --sites"
         warnings.warn(EcotoneWarning("PH612", "--temperature", what, fix), stacklevel=4)
 
