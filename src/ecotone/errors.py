@@ -73,6 +73,18 @@ CODES: dict[str, str] = {
     "PH655": "no season with a known day of bloom to learn from",
     "PH656": "no season can be scored",
     "PH657": "too few years to look for breaks",
+    # images: exit status 3
+    "IM701": "an image is truncated, damaged or empty",
+    "IM702": "a file is no image of a kind that is read here",
+    "IM703": "an image has more pixels than the limit",
+    "IM704": "an image has another number of channels than the model reads, or channels that are not understood",
+    "IM705": "class folders or labels cannot be used as they are",
+    "IM706": "an image is smaller than a patch, or its size does not fit the model",
+    "IM707": "a table of images lacks a column, or names files that are not there",
+    "IM708": "a split leaves a class without images to learn from or to test on",
+    "IM709": "weights belong to another architecture, or are stored in a way that is not read here",
+    "IM710": "nothing was selected in an image, so there is no answer (warning: it abstains)",
+    "IM711": "files in an image folder were passed over (warning)",
     # optional dependency: exit status 4
     "MD101": "an optional dependency is not installed",
     # integrity: exit status 5
