@@ -209,6 +209,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "RA": ("Rasters", "3"),
     "DA": ("Data", "3"),
     "PH": ("Bloom dates and temperatures", "3"),
+    "IM": ("Images", "3"),
     "TR": ("Training", "3"),
     "MD": ("Optional dependency", "4"),
     "IN": ("Integrity", "5"),
