@@ -112,7 +112,8 @@ def _from_hub(name: str, revision: str | None) -> Path:
 
 def _configuration(settings: Mapping[str, Any], where: Path) -> tuple[str, ViTConfig]:
     kind = settings.get("model_type")
-    vision = settings.get("vision_config") if isinstance(settings.get("vision_config"), dict) else settings
+    inner = settings.get("vision_config")
+    vision: Mapping[str, Any] = inner if isinstance(inner, dict) else settings
     family = _FAMILIES.get(str(kind))
     if family is None:
         known = ", ".join(sorted(_FAMILIES))
