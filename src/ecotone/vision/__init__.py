@@ -1,0 +1,1 @@
+"""What systems that answer for images share: reading, splits, the encoder they learn on, evidence, scores, storing."""

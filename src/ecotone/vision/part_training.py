@@ -1,0 +1,210 @@
+"""Training the parts: on features computed once where the encoder is frozen, otherwise through the encoder.
+
+The best epoch by accuracy on validation images is kept. Letters as in `part_model`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ecotone.data.image_prep import Preprocessing
+from ecotone.nn.affine import random_affine, warp
+from ecotone.nn.feature_cache import cached_features
+from ecotone.nn.recolour import random_recolour
+from ecotone.train.noise import step_seed
+from ecotone.train.order import steps_per_epoch
+from ecotone.train.task import Position, Task
+from ecotone.vision.part_config import PartConfig
+from ecotone.vision.part_model import PartModel, part_terms
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """Features of training images and of moved copies of them.
+
+    Attributes:
+        maps: (N, D, H, W).
+        twins: For each moved copy the (N, 2, 3) moves and (N, D, H, W) features.
+        validation: (M, D, H, W).
+    """
+
+    maps: Array
+    twins: tuple[tuple[Tensor, Array], ...]
+    validation: Array
+
+
+def frozen_features(
+    model: PartModel,
+    pixels: Array,
+    validation: Array,
+    prep: Preprocessing,
+    config: PartConfig,
+    *,
+    progress: bool = False,
+) -> FrozenFeatures:
+    """Computes them, in memory."""
+    encoder = model.encoder.eval()
+
+    def of(images: Array, change: Callable[[Tensor, slice], Tensor] | None = None) -> Array:
+        def compute(rows: slice) -> Tensor:
+            batch = torch.from_numpy(prep.normalise(images[rows]))
+            return encoder.maps(batch if change is None else change(batch, rows))
+
+        return cached_features(compute, len(images), "", None, progress=progress)
+
+    twins = []
+    if config.equivariance:
+        for k in range(config.twins):
+            generator = torch.Generator().manual_seed(step_seed(config.seed, k, purpose="twin"))
+            moves = random_affine(len(pixels), generator)
+
+            def change(batch: Tensor, rows: slice, moves: Tensor = moves, own: torch.Generator = generator) -> Tensor:
+                moved = warp(batch, moves[rows])
+                return random_recolour(moved, own, hue=config.twin_hue) if config.twin_hue else moved
+
+            twins.append((moves, of(pixels, change)))
+    return FrozenFeatures(of(pixels), tuple(twins), of(validation))
+
+
+class PartTask(Task):
+    """What both ways of training share.
+
+    Args:
+        model: What learns.
+        labels: (N,) or (N, C) of training images.
+        validation_labels: Of validation images.
+        config: How.
+    """
+
+    def __init__(self, model: PartModel, labels: Array, validation_labels: Array, config: PartConfig) -> None:
+        self.model, self.labels, self.validation_labels, self.config = model, labels, validation_labels, config
+        self.batch_size = min(config.batch_size, len(labels))
+        self.weights = config.weights()
+        self.total = max(1, config.epochs * self.steps_per_epoch())
+
+    def steps_per_epoch(self) -> int:
+        """Whole batches only."""
+        return steps_per_epoch(len(self.labels), self.batch_size, drop_last=True)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Adam with a rate for each kind of parameter, as in the paper."""
+        groups = self.model.head.groups()
+        rates = {
+            "prototypes": self.config.rate_prototypes,
+            "modulation": self.config.rate_classifier,
+            "classifier": self.config.rate_classifier,
+        }
+        sets = [{"params": groups[k], "lr": r, "lr_scale": r} for k, r in rates.items() if groups[k]]
+        encoder = [p for p in self.model.encoder.parameters() if p.requires_grad]
+        if encoder:
+            sets.append({"params": encoder, "lr": self.config.rate_encoder, "lr_scale": self.config.rate_encoder})
+        return torch.optim.Adam(sets)
+
+    def learning_rate(self, step: int) -> float:
+        """Cosine from 1 to 0; each group multiplies it by its own rate."""
+        return 0.5 * (1 + math.cos(math.pi * step / self.total))
+
+    def rows(self, at: Position) -> Array:
+        """Images of a step."""
+        return at.indices(len(self.labels), self.batch_size, drop_last=True)
+
+    def judged(self, logits: Tensor) -> dict[str, float]:
+        """Validation scores."""
+        labels = torch.from_numpy(self.validation_labels)
+        if not len(labels) or "classification" not in self.weights:
+            return {}
+        if labels.ndim == 2:
+            return {"accuracy": float(((logits > 0) == (labels > 0)).float().mean())}
+        return {"accuracy": float((logits.argmax(1) == labels).float().mean())}
+
+
+class FrozenPartTask(PartTask):
+    """Trains the head on features computed once."""
+
+    def __init__(
+        self, model: PartModel, data: FrozenFeatures, labels: Array, validation_labels: Array, config: PartConfig
+    ) -> None:
+        self.module, self.data = model.head, data
+        super().__init__(model, labels, validation_labels, config)
+
+    def batch(self, at: Position) -> dict[str, Tensor]:
+        """Features and labels of a step, and those of one of the moved copies."""
+        rows = self.rows(at)
+        found = {"maps": self._of(self.data.maps, rows), "labels": torch.from_numpy(self.labels[rows])}
+        if self.data.twins:
+            moves, twin = self.data.twins[int(at.rng().integers(len(self.data.twins)))]
+            found |= {"moves": moves[torch.from_numpy(rows)], "twin": self._of(twin, rows)}
+        return found
+
+    def loss(self, module: nn.Module, batch: Any) -> dict[str, Tensor]:
+        """Class and shape of the parts."""
+        out = module(batch["maps"])
+        twin, moves = None, torch.empty(0)
+        if "twin" in batch:
+            twin, moves = self.model.maps_of(batch["twin"]), batch["moves"]
+        return part_terms(out, batch["labels"], twin, moves, self.weights, self.config.presence_share)
+
+    def validate(self) -> dict[str, float]:
+        """Accuracy on validation images."""
+        found = [
+            self.model.head(
+                self._of(self.data.validation, np.arange(start, min(start + 256, len(self.data.validation))))
+            ).logits
+            for start in range(0, len(self.data.validation), 256)
+        ]
+        return self.judged(torch.cat(found)) if found else {}
+
+    def _of(self, maps: Array, rows: Array) -> Tensor:
+        return self.model.standardise(torch.from_numpy(np.asarray(maps[rows], dtype=np.float32)))
+
+
+class JointPartTask(PartTask):
+    """Trains head and encoder together; image and moved copy go through in one forward."""
+
+    def __init__(
+        self,
+        model: PartModel,
+        pixels: Array,
+        labels: Array,
+        validation: Array,
+        validation_labels: Array,
+        prep: Preprocessing,
+        config: PartConfig,
+    ) -> None:
+        self.module, self.pixels, self.validation, self.prep = model, pixels, validation, prep
+        super().__init__(model, labels, validation_labels, config)
+
+    def batch(self, at: Position) -> dict[str, Tensor]:
+        """Images and labels of a step."""
+        rows = self.rows(at)
+        images = torch.from_numpy(self.prep.normalise(self.pixels[rows]))
+        return {"images": images, "labels": torch.from_numpy(self.labels[rows])}
+
+    def loss(self, module: nn.Module, batch: Any) -> dict[str, Tensor]:
+        """Class and shape of the parts."""
+        images = batch["images"]
+        moves = random_affine(len(images)).to(images)
+        moved = None
+        if "equivariance" in self.weights:
+            moved = warp(images, moves)
+            if self.config.twin_hue:
+                moved = random_recolour(moved, hue=self.config.twin_hue)
+        out, twin = module(images, moved)
+        return part_terms(out, batch["labels"], twin, moves, self.weights, self.config.presence_share)
+
+    def validate(self) -> dict[str, float]:
+        """Accuracy on validation images."""
+        found = [
+            self.model(torch.from_numpy(self.prep.normalise(self.validation[start : start + 64])))[0].logits
+            for start in range(0, len(self.validation), 64)
+        ]
+        return self.judged(torch.cat(found)) if found else {}
