@@ -21,6 +21,7 @@ from ecotone.nn.affine import unwarp
 from ecotone.nn.part_head import PartHead, PartOutput
 from ecotone.nn.part_maps import gumbel_like, part_maps
 from ecotone.nn.vit import VisionTransformer
+from ecotone.vision.answers import Answers
 from ecotone.vision.part_config import PartConfig
 from ecotone.vision.pretrain import class_loss
 
@@ -143,6 +144,23 @@ def part_terms(
         terms["concentration"] = concentration(maps)
     terms = {name: weights[name] * term for name, term in terms.items()}
     return {"loss": torch.stack(list(terms.values())).sum(), **terms}
+
+
+def part_answers(model: PartModel, images: Tensor, remove: tuple[int, ...] = ()) -> Answers:
+    """Answers for normalised images; parts of `remove` (from 0) have no vote, and their places are background."""
+    out, _ = model(images)
+    part_logits, part = out.part_logits, out.maps.argmax(1)
+    background = out.maps.shape[1] - 1
+    for k in remove:
+        part_logits = part_logits.index_fill(1, torch.tensor([k]), 0.0)
+        part = torch.where(part == k, background, part)
+    return Answers(
+        logits=part_logits.mean(1).numpy(),
+        part_logits=part_logits.numpy(),
+        part=part.numpy(),
+        maps=out.maps.numpy(),
+        vectors=out.vectors[:, :-1].numpy(),
+    )
 
 
 def new_head(config: PartConfig, width: int, classes: int) -> PartHead:

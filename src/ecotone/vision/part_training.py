@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,13 +17,19 @@ from torch import Tensor, nn
 
 from ecotone.data.image_prep import Preprocessing
 from ecotone.nn.affine import random_affine, warp
+from ecotone.nn.encoders import encode_in_batches, set_trainable
 from ecotone.nn.feature_cache import cached_features
+from ecotone.nn.lora import add_lora, merge_lora
 from ecotone.nn.recolour import random_recolour
+from ecotone.train.loop import fit
 from ecotone.train.noise import step_seed
 from ecotone.train.order import steps_per_epoch
-from ecotone.train.task import Position, Task
+from ecotone.train.task import Plan, Position, Task
 from ecotone.vision.part_config import PartConfig
 from ecotone.vision.part_model import PartModel, part_terms
+
+if TYPE_CHECKING:
+    from ecotone.vision.reading import Pictures
 
 Array = np.ndarray
 
@@ -208,3 +215,56 @@ class JointPartTask(PartTask):
             for start in range(0, len(self.validation), 64)
         ]
         return self.judged(torch.cat(found)) if found else {}
+
+
+def train_parts(
+    model: PartModel,
+    train: Pictures,
+    validation: Pictures,
+    prep: Preprocessing,
+    config: PartConfig,
+    *,
+    folder: Path | None = None,
+    progress: bool = False,
+) -> None:
+    """Trains a part model in place: settles features and prototypes, then learns what the options say.
+
+    Args:
+        model: Whose encoder has its weights.
+        train: Images to learn from.
+        validation: Images that choose the best epoch; may be none.
+        prep: Preprocessing of both.
+        config: How.
+        folder: Where training is stored so that it can go on.
+        progress: Show how far it is.
+    """
+    adapted = config.trainable.startswith("lora:")
+    if config.trainable == "frozen":
+        model.encoder.requires_grad_(False)
+        data = frozen_features(model, train.pixels, validation.pixels, prep, config, progress=progress)
+        model.settle(data.maps, config.start, config.seed)
+        task: PartTask = FrozenPartTask(model, data, train.labels, validation.labels, config)
+    else:
+        few = train.pixels[:: max(1, len(train) // 500)]
+        model.settle(encode_in_batches(model.encoder, prep.normalise(few)).numpy(), config.start, config.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            if adapted:
+                add_lora(model.encoder, int(config.trainable.removeprefix("lora:")))
+            else:
+                set_trainable(model.encoder, config.trainable)
+        task = JointPartTask(model, train.pixels, train.labels, validation.pixels, validation.labels, prep, config)
+    settings = {"what": "parts", "images": len(train), **config.model_dump()}
+    plan = Plan(
+        epochs=config.epochs,
+        seed=config.seed,
+        progress=progress,
+        label="parts",
+        clip_grad_norm=2.0,
+        fingerprint=settings,
+    )
+    result = fit(task, plan, folder)
+    result.restore_best(task.module)
+    if adapted:
+        merge_lora(model.encoder)
+    model.eval()
