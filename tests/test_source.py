@@ -112,8 +112,9 @@ def test_library_opens_no_connection() -> None:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             found += [f"{place(path, node)} {n}" for n in names if n.split(".")[0] in network]
-    # the lock needs the host's name to recognise a lock left by another machine
-    assert [line for line in found if not line.startswith("src/ecotone/files/lock.py")] == []
+    # the lock needs the host's name to recognise a lock left by another machine; weights named on the hub are fetched from there
+    allowed = ("src/ecotone/files/lock.py", "src/ecotone/nn/pretrained.py")
+    assert [line for line in found if not line.startswith(allowed)] == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -116,6 +116,8 @@ def test_groups() -> None:
     correct, group = np.array([True, True, False, True, False, False]), np.array([0, 0, 0, 1, 1, 3])
     found = group_accuracy(correct, group, ("a", "b", "c", "d"))
     np.testing.assert_allclose(found.accuracy, [2 / 3, 1 / 2, np.nan, 0])
+    score = group_accuracy(np.arange(200) % 4 > 0, np.arange(200) // 100).worst_score()
+    assert score.low < score.value == 0.75 <= score.high and score.n == 200
     assert found.worst == 0 and found.overall == 0.5 and found.count.tolist() == [3, 2, 0, 1]
 
 

@@ -108,8 +108,59 @@ class TestPhenology(ContractSuite):
         return phenology
 
 
+@pytest.fixture(scope="module")
+def creatures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of 48 small creatures of two classes."""
+    from ecotone.data.simulated.creature_files import write_creatures
+    from ecotone.data.simulated.creatures import CreatureWorld
+
+    return write_creatures(CreatureWorld(seed=1, size=32, classes=2).draw(48), tmp_path_factory.mktemp("creatures"))
+
+
+def image_case(name: str, folder: Path, asks: tuple[dict[str, Any], ...], **config: Any) -> Case:
+    """What image systems are asked."""
+    small = {"encoder": "vit_test", "pretrain_epochs": 1, "epochs": 2, "parts": 3, "batch_size": 16, "twins": 1}
+    return Case(
+        name=name,
+        config=small | config,
+        inputs={"images": folder},
+        query={"images": folder},
+        rows=48,
+        target="creature-01/00000.png",
+        asks=asks,
+    )
+
+
+@pytest.fixture(scope="module")
+def pdiscoformer(creatures: Path) -> Case:
+    """Three parts."""
+    return image_case("pdiscoformer", creatures, ({"remove": (1, 3)},))
+
+
+@pytest.fixture(scope="module")
+def ifam(creatures: Path) -> Case:
+    """Three parts, two stages."""
+    return image_case("ifam", creatures, ({"remove": (2,)}, {"min_confidence": 0.05}))
+
+
+class TestPDiscoFormer(ContractSuite):
+    """Parts from class labels."""
+
+    @pytest.fixture
+    def case(self, pdiscoformer: Case) -> Case:
+        return pdiscoformer
+
+
+class TestIfam(ContractSuite):
+    """Two stages."""
+
+    @pytest.fixture
+    def case(self, ifam: Case) -> Case:
+        return ifam
+
+
 def test_no_system_is_left_out() -> None:
-    assert set(list_systems()) == {"deepmaxent", "maxent", "phenology"}
+    assert set(list_systems()) == {"deepmaxent", "maxent", "phenology", "pdiscoformer", "ifam"}
 
 
 def test_what_tuning_chose_is_stored_shown_and_used_again(maxent: Case, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecotone.contract import Score
+
 Array = np.ndarray
 
 
@@ -28,6 +30,18 @@ class GroupAccuracy:
     overall: float
     worst: float
     mean: float
+
+    def worst_score(self, *, level: float = 0.95, draws: int = 2000, seed: int = 0) -> Score:
+        """Smallest accuracy of a group, with a bootstrap interval over the images of each group."""
+        there = self.count > 0
+        rng = np.random.default_rng(seed)
+        found = (
+            rng.binomial(self.count[there], self.accuracy[there], size=(draws, int(there.sum()))) / self.count[there]
+        )
+        tail = (1 - level) / 2
+        low, high = np.quantile(found.min(1), [tail, 1 - tail])
+        # the least of several is drawn low: the interval still holds the value itself
+        return Score(self.worst, min(float(low), self.worst), max(float(high), self.worst), int(self.count.sum()))
 
 
 def group_accuracy(correct: Array, group: Array, names: tuple[str, ...] = ()) -> GroupAccuracy:

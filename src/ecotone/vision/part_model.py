@@ -20,7 +20,7 @@ from ecotone.losses.total_variation import total_variation
 from ecotone.nn.affine import unwarp
 from ecotone.nn.part_head import PartHead, PartOutput
 from ecotone.nn.part_maps import gumbel_like, part_maps
-from ecotone.nn.vit import VisionTransformer
+from ecotone.nn.vit import VisionTransformer, ViTConfig
 from ecotone.vision.answers import Answers
 from ecotone.vision.part_config import PartConfig
 from ecotone.vision.pretrain import class_loss
@@ -163,12 +163,12 @@ def part_answers(model: PartModel, images: Tensor, remove: tuple[int, ...] = ())
     )
 
 
-def new_head(config: PartConfig, width: int, classes: int) -> PartHead:
-    """A head as the options want it; random numbers come from the seed."""
+def new_part_model(config: PartConfig, encoder: ViTConfig, classes: int) -> PartModel:
+    """An untrained model as the options want it; random numbers come from the seed and from nowhere else."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return PartHead(
-            width,
+        head = PartHead(
+            encoder.width,
             config.parts,
             classes,
             modulation=config.modulation,
@@ -176,3 +176,4 @@ def new_head(config: PartConfig, width: int, classes: int) -> PartHead:
             tau=config.tau,
             noise=config.noise,
         )
+        return PartModel(VisionTransformer(encoder), head)

@@ -10,6 +10,7 @@ from ecotone.contract import Score, Scores
 from ecotone.errors import InputError
 from ecotone.stats.bootstrap import bootstrap
 from ecotone.stats.paired import group_accuracy
+from ecotone.vision.answers import probabilities
 
 Array = np.ndarray
 
@@ -51,24 +52,20 @@ def score(
     correct = (found == labels) & ~silent
     metrics: dict[str, Score] = {"accuracy": bootstrap(correct.astype(float)).to_score()}
     rows: list[dict[str, Any]] = []
-    recalls = []
     for c, name in enumerate(classes):
         own = labels == c
         if own.any():
-            recalls.append(float(correct[own].mean()))
-            rows.append(
-                {"class": name, "images": int(own.sum()), "recall": recalls[-1], "named": int((found == c).sum())}
-            )
-    metrics["balanced accuracy"] = Score(float(np.mean(recalls)), n=len(recalls))
+            named = int((found == c).sum())
+            rows.append({"class": name, "images": int(own.sum()), "recall": float(correct[own].mean()), "named": named})
+    metrics["balanced accuracy"] = bootstrap(correct.astype(float), strata=labels).to_score()
     if commonest is not None:
-        metrics["commonest class"] = Score(float(np.mean(labels == commonest)), n=len(labels))
-    chance = np.sort(np.exp(logits - logits.max(1, keepdims=True)), axis=1)
-    metrics["mean confidence"] = Score(float((chance[:, -1] / chance.sum(1)).mean()), n=len(labels))
+        metrics["commonest class"] = bootstrap((labels == commonest).astype(float)).to_score()
+    metrics["mean confidence"] = bootstrap(probabilities(logits).max(1)).to_score()
     if silent.any():
-        metrics["abstains"] = Score(float(silent.mean()), n=len(labels))
+        metrics["abstains"] = bootstrap(silent.astype(float)).to_score()
     if group is not None:
         groups = group_accuracy(correct, group[known], group_names)
-        metrics["worst group"] = Score(groups.worst, n=int(groups.count.sum()))
+        metrics["worst group"] = groups.worst_score()
         for name, accuracy, count in zip(groups.names, groups.accuracy, groups.count, strict=True):
             if count:
                 rows.append({"class": f"group: {name}", "images": int(count), "recall": float(accuracy)})
@@ -86,7 +83,7 @@ def _several(labels: Array, logits: Array, classes: tuple[str, ...], split: str,
             rows.append({"class": name, "images": int(labels[:, c].sum()), "average precision": precision[-1]})
     exact = (found == (labels > 0)).all(1)
     metrics = {
-        "mean average precision": Score(float(np.mean(precision)) if precision else float("nan"), n=len(precision)),
+        "mean average precision": bootstrap(np.array(precision or [np.nan])).to_score(),
         "label accuracy": bootstrap((found == (labels > 0)).mean(1)).to_score(),
         "all labels right": bootstrap(exact.astype(float)).to_score(),
     }

@@ -57,12 +57,12 @@ class IfamSystem(ImageSystem):
 
         from ecotone.nn.vit import VisionTransformer
         from ecotone.systems.ifam.model import TwoStage
-        from ecotone.vision.part_model import PartModel, new_head
+        from ecotone.vision.part_model import new_part_model
 
         if not encoder.local:
             what = "an encoder whose first layers look beyond a patch cannot be masked"
             raise UsageError("US105", "--encoder", what, "use vit_mini or a folder of DINOv2, CLIP or SigLIP weights")
-        first = PartModel(VisionTransformer(encoder), new_head(config, encoder.width, classes))
+        first = new_part_model(config, encoder, classes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             return TwoStage(first, VisionTransformer(encoder) if config.stages == "separate" else None, classes)

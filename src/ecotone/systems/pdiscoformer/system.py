@@ -48,10 +48,9 @@ class PDiscoFormerSystem(ImageSystem):
     @classmethod
     def new_network(cls, config: Any, encoder: ViTConfig, classes: int) -> nn.Module:
         """Encoder and part head."""
-        from ecotone.nn.vit import VisionTransformer
-        from ecotone.vision.part_model import PartModel, new_head
+        from ecotone.vision.part_model import new_part_model
 
-        return PartModel(VisionTransformer(encoder), new_head(config, encoder.width, classes))
+        return new_part_model(config, encoder, classes)
 
     def learn(self, train: Pictures, validation: Pictures, folder: Path | None) -> None:
         """Trains the parts, on features computed once where the encoder stays as it is."""
