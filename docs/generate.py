@@ -201,6 +201,35 @@ def phenology_page() -> str:
     )
 
 
+def images_page() -> str:
+    """What the image systems read, how they learn, and what they can be asked."""
+    from ecotone.systems.ifam.config import IfamAsk, IfamConfig, IfamQuery
+    from ecotone.systems.pdiscoformer.config import PRESETS, PDiscoFormerConfig
+    from ecotone.vision.options import Ask, Inputs, Query
+
+    return "".join(
+        [
+            NOTE,
+            "# Image options\n\n",
+            "The same names everywhere: `--image-size` on the command line is `image_size` in Python and in `config.json`.\n\n",
+            "## What fit reads\n\n`ecotone fit pdiscoformer`, `ecotone fit ifam`, class `Inputs`.\n\n",
+            option_table(Inputs),
+            "\n## How PDiscoFormer learns\n\nClass `PDiscoFormerConfig`. Any option given overrides the preset.\n\n",
+            option_table(PDiscoFormerConfig, PRESETS),
+            "\n## How iFAM learns\n\nClass `IfamConfig`.\n\n",
+            option_table(IfamConfig),
+            "\n## What predict and evaluate read\n\n`ecotone predict RUN`, `ecotone evaluate RUN`, class `Query`.\n\n",
+            option_table(Query),
+            "\niFAM also reads masks, class `IfamQuery`.\n\n",
+            option_table(IfamQuery),
+            "\n## What an answer may add\n\n`ecotone predict RUN`, `ecotone explain RUN`, class `Ask`.\n\n",
+            option_table(Ask),
+            "\nAnd for iFAM, class `IfamAsk`.\n\n",
+            option_table(IfamAsk),
+        ]
+    )
+
+
 # ------------------------------------------------------------------------------------------------ errors, limits
 GROUPS: dict[str, tuple[str, str]] = {
     "US": ("Usage", "2"),
@@ -348,6 +377,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_page,
     "docs/reference/species.md": species_page,
     "docs/reference/phenology.md": phenology_page,
+    "docs/reference/images.md": images_page,
     "docs/reference/deepmaxent.md": deepmaxent_page,
     "docs/reference/maxent.md": maxent_page,
     "docs/reference/errors.md": errors_page,

@@ -1,4 +1,4 @@
-"""`ecotone explain RUN [--target NAME]`: what the answers rest on."""
+"""`ecotone explain RUN [IMAGE] [--target NAME]`: what the answers rest on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ecotone.cli.common import open_run, read_options, show_help, split, wants_h
 from ecotone.cli.options import RunOptions, read
 from ecotone.cli.screen import say
 from ecotone.contract import Evidence, Options
-from ecotone.errors import EcotoneError
+from ecotone.errors import EcotoneError, UsageError
 
-USAGE = "ecotone explain RUN [--target NAME] [--out FOLDER]"
+USAGE = "ecotone explain RUN [IMAGE] [--target NAME] [--out FOLDER]"
 
 
 class ExplainOptions(Options):
@@ -35,7 +35,7 @@ def _there(place: Path) -> list[Evidence]:
 
 def run(tokens: list[str]) -> None:
     """The verb."""
-    names, rest = split(tokens, ["RUN"], usage=USAGE)
+    names, rest = split(tokens, ["RUN", "IMAGE"], usage=USAGE, optional=1)
     if not names:
         show_help(
             USAGE, "Writes evidence as tables (CSV, JSON) into the run, or into --out.", ("options", ExplainOptions)
@@ -53,8 +53,14 @@ def run(tokens: list[str]) -> None:
         return
     options, (own, ask) = read_options(rest, ExplainOptions, system.Ask)
     system.progress = not options.quiet
-    target = read(ExplainOptions, own).target
-    items = system.explain(target=target, **read(system.Ask, ask).model_dump())
+    target, data = read(ExplainOptions, own).target, None
+    if len(names) > 1:
+        if "images" not in system.Query.model_fields:
+            raise UsageError("US103", system.name, "does not explain images", "leave the image out")
+        data = system.Query(images=names[1])
+        if Path(names[1]).is_file():
+            target = target or Path(names[1]).name
+    items = system.explain(data, target=target, **read(system.Ask, ask).model_dump())
     place = Path(options.out) if options.out else RunFolder(folder).evidence_path
     kept = [] if options.out or target is None else [e for e in _there(place) if e.target != target]
     save_evidence(place, [*kept, *(item for item in items if not kept or item.target == target)])

@@ -190,7 +190,7 @@ class ImageSystem(System):
         return table(names, answers, self.classes, multilabel=self.multilabel)
 
     def _asked(self, data: Any) -> tuple[tuple[str, ...], Array, Pictures | None]:
-        query = Query() if data is None else data if isinstance(data, Query) else Query.parse(data)
+        query = self.Query() if data is None else data if isinstance(data, Query) else self.Query.parse(data)
         if query.images is None:
             return self.memory.names, self.memory.pixels, None
         found = reading.read_for_question(query, self.prep, self.classes)
@@ -248,7 +248,7 @@ class ImageSystem(System):
         from ecotone.vision.scores import score
 
         memory = self.memory
-        query = Query() if data is None else data if isinstance(data, Query) else Query.parse(data)
+        query = self.Query() if data is None else data if isinstance(data, Query) else self.Query.parse(data)
         if query.images is None:
             group = memory.test_group if (memory.test_group >= 0).any() else None
             return score(
