@@ -19,9 +19,12 @@ from ecotone.errors import CODES
 from ecotone.registry import SYSTEMS
 from ecotone.species.options import Ask, Inputs, Query
 from ecotone.systems.deepmaxent.config import Config
+from ecotone.systems.ifam.config import IfamAsk, IfamConfig, IfamQuery
 from ecotone.systems.maxent.config import Config as MaxentConfig
+from ecotone.systems.pdiscoformer.config import PDiscoFormerConfig
 from ecotone.systems.phenology import options as bloom
 from ecotone.systems.phenology.hybrid.config import HybridConfig
+from ecotone.vision import options as images
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -70,6 +73,7 @@ def test_codes_named_in_the_documents_exist() -> None:
     [
         *(Inputs, Config, MaxentConfig, Query, Ask, MapOptions, RunOptions),
         *(bloom.Inputs, HybridConfig, bloom.Query, bloom.Ask),
+        *(images.Inputs, PDiscoFormerConfig, IfamConfig, IfamQuery, IfamAsk),
     ],
     ids=lambda m: f"{m.__module__}.{m.__name__}",
 )
@@ -221,9 +225,12 @@ MODELS = {
 BLOOM = {
     "map": (RunOptions,), "predict": (RunOptions, bloom.Query, bloom.Ask), "evaluate": (RunOptions, bloom.Query),
 }  # fmt: skip
+IMAGES = {
+    "predict": (RunOptions, IfamQuery, IfamAsk), "evaluate": (RunOptions, IfamQuery), "explain": (RunOptions, IfamAsk),
+}  # fmt: skip
 LEARNING = {
     "deepmaxent": (Inputs, Config), "maxent": (Inputs, MaxentConfig), "phenology": (bloom.Inputs, HybridConfig),
-    "SYSTEM": (Inputs, Config),
+    "SYSTEM": (Inputs, Config), "pdiscoformer": (images.Inputs, PDiscoFormerConfig), "ifam": (images.Inputs, IfamConfig),
 }  # fmt: skip
 
 
@@ -239,8 +246,9 @@ def test_commands_use_verbs_and_options_that_exist(page: Path) -> None:
             if verb == "fit":
                 parse(rest[1:], RunOptions, *LEARNING[rest[0]])
             elif verb in MODELS:  # of a run: which system it is of shows in its options
-                ours = ("bloom", "phenology", "cherry")
-                parse(rest[1:], *(BLOOM if any(word in line for word in ours) else MODELS)[verb])
+                kinds = ((("bloom", "phenology", "cherry"), BLOOM), (("parts", "faithful"), IMAGES))
+                known = next((models for words, models in kinds if any(word in line for word in words)), MODELS)
+                parse([w for w in rest[1:] if known is not IMAGES or not w.endswith(".jpg")], *known[verb])
 
 
 def test_make_targets_that_are_named_exist() -> None:

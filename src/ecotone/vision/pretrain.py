@@ -26,7 +26,7 @@ from ecotone.train.order import steps_per_epoch
 from ecotone.train.task import Plan, Position, Task
 
 Array = np.ndarray
-BATCH, RATE, DECAY, WARM = 50, 1e-3, 0.05, 100
+BATCH, LEAST, RATE, DECAY, WARM = 50, 16, 1e-3, 0.05, 100
 
 
 class Pretraining(nn.Module):
@@ -60,7 +60,8 @@ class PretrainTask(Task):
 
     def __init__(self, module: Pretraining, pixels: Array, labels: Array, prep: Preprocessing, epochs: int) -> None:
         self.module, self.pixels, self.labels, self.prep = module, pixels, labels, prep
-        self.batch_size = min(BATCH, len(pixels))
+        # few images make small batches, so that an epoch still has some twenty steps
+        self.batch_size = min(BATCH, max(LEAST, len(pixels) // 20), len(pixels))
         self.total = epochs * self.steps_per_epoch()
 
     def optimizer(self) -> torch.optim.Optimizer:
@@ -94,8 +95,9 @@ class PretrainTask(Task):
         return {"loss": named + contrast, "class": named, "contrast": contrast}
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up, then a cosine to 0."""
-        return RATE * min(1.0, (step + 1) / WARM) * 0.5 * (1 + math.cos(math.pi * step / max(1, self.total)))
+        """Linear warm-up over a hundred steps or a tenth of all, then a cosine to 0."""
+        warm = max(1, min(WARM, self.total // 10))
+        return RATE * min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * step / max(1, self.total)))
 
 
 def class_loss(logits: Tensor, labels: Tensor) -> Tensor:
