@@ -160,7 +160,10 @@ def image_parts(name: str, out: Path, options: DemoOptions, command: list[str]) 
 
 
 SHORT: dict[str, Any] = {"image_size": 64, "pretrain_epochs": 10, "epochs": 8, "parts": 6, "batch_size": 32}
-FULL_IMAGES: dict[str, dict[str, Any]] = {"pdiscoformer": SHORT | {"encoder": "vit_mini_conv", "epochs": 60}, "ifam": SHORT}
+FULL_IMAGES: dict[str, dict[str, Any]] = {
+    "pdiscoformer": SHORT | {"encoder": "vit_mini_conv", "epochs": 60},
+    "ifam": SHORT,
+}
 TINY_IMAGES: dict[str, Any] = {"encoder": "vit_test", "pretrain_epochs": 1, "epochs": 2, "parts": 3, "batch_size": 16}
 FULL_TREES: dict[str, Any] = {}  # the recipe as it is: some 20 seconds
 TINY_TREES: dict[str, Any] = {"members": 2, "steps": 40}

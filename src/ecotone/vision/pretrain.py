@@ -1,8 +1,8 @@
 """Training a small encoder on the images at hand, when no weights are given.
 
-Two things are learned at once: the class, read from the class token, and where on the object a patch is, by telling places of an
-image apart across two views that differ in position, turn, scale and colour. The class keeps the features useful, the places keep
-patches from all becoming alike.
+Two things are learned at once: the class, read from the class token and from the mean of the patches, and where on the object a
+patch is, by telling places of an image apart across two views that differ in position, turn, scale and colour. The class keeps
+the features useful, the places keep patches from all becoming alike.
 """
 
 from __future__ import annotations
@@ -37,14 +37,16 @@ class Pretraining(nn.Module):
         self.encoder = encoder
         width = encoder.width
         self.classifier = nn.Linear(width, classes)
+        self.patches = nn.Linear(width, classes)
         self.projector = nn.Sequential(nn.Conv2d(width, 256, 1), nn.GELU(), nn.Conv2d(256, 64, 1))
 
-    def forward(self, images: Tensor, twins: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Class logits of images, and projected maps of images and twins; one joint forward."""
+    def forward(self, images: Tensor, twins: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Class logits of images from class token and patches, and projected maps of images and twins; one joint forward."""
         tokens = self.encoder(torch.cat([images, twins]))
         count = len(images)
         maps = self.projector(tokens.maps())
-        return self.classifier(tokens.summary()[:count]), maps[:count], maps[count:]
+        by_token, by_patch = self.classifier(tokens.summary()[:count]), self.patches(tokens.patches[:count].mean(1))
+        return by_token, by_patch, maps[:count], maps[count:]
 
 
 class PretrainTask(Task):
@@ -88,10 +90,10 @@ class PretrainTask(Task):
         first = random_affine(len(images), degrees=30, translate=0.1, scale=(0.8, 1.2), flip=True).to(images)
         second = random_affine(len(images)).to(images)
         one = warp(images, first)
-        logits, maps, twins = module(one, random_recolour(warp(one, second)))
+        by_token, by_patch, maps, twins = module(one, random_recolour(warp(one, second)))
         back, valid = unwarp(twins, second)
         contrast = local_contrast(maps, back, valid)
-        named = class_loss(logits, batch["labels"])
+        named = (class_loss(by_token, batch["labels"]) + class_loss(by_patch, batch["labels"])) / 2
         return {"loss": named + contrast, "class": named, "contrast": contrast}
 
     def learning_rate(self, step: int) -> float:
