@@ -64,7 +64,7 @@ def test_every_code_is_documented() -> None:
 
 
 def test_codes_named_in_the_documents_exist() -> None:
-    named = set(re.findall(r"`((?:US|IO|OC|RA|DA|PH|TR|MD|IN|ST)\d{3})`", ALL_TEXT))
+    named = set(re.findall(r"`((?:US|IO|OC|RA|DA|PH|IM|TR|MD|IN|ST)\d{3})`", ALL_TEXT))
     assert named <= set(CODES)
 
 

@@ -6,6 +6,8 @@ it returns; the `Evidence` classes say what an answer rests on. Optional abiliti
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -48,6 +50,29 @@ class Options(BaseModel):
     def check(self) -> Self:
         """Refuses values that do not fit together (US105); a subclass says which."""
         return self
+
+    @classmethod
+    def explained(cls) -> dict[str, str]:
+        """Field -> what it means, from the Attributes of the docstrings of this class and of those it builds on."""
+        texts: dict[str, str] = {}
+        for base in reversed(cls.__mro__):
+            if base is not Options and issubclass(base, Options):
+                texts |= _attributes(inspect.cleandoc(base.__dict__.get("__doc__") or ""))
+        return texts
+
+
+def _attributes(doc: str) -> dict[str, str]:
+    """Name -> text of a Google-style Attributes section."""
+    section = doc.partition("Attributes:")[2]
+    texts: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        match = re.match(r"^    (\w+): (.*)$", line)
+        if match:
+            name, texts[match[1]] = match[1], match[2]
+        elif name and line.strip():
+            texts[name] += " " + line.strip()
+    return {k: " ".join(v.split()) for k, v in texts.items()}
 
 
 # ------------------------------------------------------------------------------------------------ answers

@@ -8,13 +8,10 @@ of a field is not written (`json_` is ``--json``); where two models of a verb sh
 
 from __future__ import annotations
 
-import inspect
-import re
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ecotone.contract import Options
@@ -103,7 +100,7 @@ def spelling(field: str) -> str:
     return field.rstrip("_").replace("_", "-")
 
 
-def spellings(models: Sequence[type[BaseModel]]) -> dict[str, tuple[int, str]]:
+def spellings(models: Sequence[Model]) -> dict[str, tuple[int, str]]:
     """Option without dashes -> (position of its model, field)."""
     owners: dict[str, tuple[int, str]] = {}
     for k, model in enumerate(models):
@@ -122,7 +119,7 @@ def read(model: type[Read], values: Mapping[str, Any]) -> Read:
     """
     for field, info in model.model_fields.items():
         if info.is_required() and field not in values:
-            meaning = _attributes(inspect.getdoc(model) or "").get(field, "")
+            meaning = model.explained().get(field, "")
             raise UsageError("US105", f"--{spelling(field)}", "is missing", f"it is needed: {meaning}".rstrip(": "))
         words = [
             str(w) for kind in _alternatives(info.annotation) if get_origin(kind) is Literal for w in get_args(kind)
@@ -145,14 +142,14 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
     return (annotation,)
 
 
-def describe(model: type[BaseModel], before: Sequence[type[BaseModel]] = ()) -> list[tuple[str, str, str]]:
-    """(option, values, explanation) of each field, the explanation from the class docstring's Attributes.
+def describe(model: Model, before: Sequence[Model] = ()) -> list[tuple[str, str, str]]:
+    """(option, values, explanation) of each field, the explanation from `Options.explained`.
 
     Args:
         model: The options.
         before: Models of the same verb that come first and whose names are taken.
     """
-    texts = _attributes(inspect.getdoc(model) or "")
+    texts = model.explained()
     written = {field: name for name, (k, field) in spellings([*before, model]).items() if k == len(before)}
     rows = []
     for name, field in model.model_fields.items():
@@ -184,20 +181,6 @@ def _values(field: FieldInfo) -> str:
         elif kind is not type(None):
             names.append("VALUE")
     return " ".join(dict.fromkeys(names))
-
-
-def _attributes(doc: str) -> dict[str, str]:
-    """Name -> text of a Google-style Attributes section."""
-    section = doc.partition("Attributes:")[2]
-    texts: dict[str, str] = {}
-    name = ""
-    for line in section.splitlines():
-        match = re.match(r"^    (\w+): (.*)$", line)
-        if match:
-            name, texts[match[1]] = match[1], match[2]
-        elif name and line.strip():
-            texts[name] += " " + line.strip()
-    return {k: " ".join(v.split()) for k, v in texts.items()}
 
 
 def option_help(usage: str, summary: str, groups: Sequence[tuple[str, Model]]) -> str:

@@ -13,11 +13,6 @@ class PartConfig(VisionConfig):
     """Options of part models; weights of losses are those of the paper.
 
     Attributes:
-        encoder: Shape of the encoder that is trained when no weights are given, see `ecotone.nn.encoders.ENCODERS`.
-        image_size: Side of the input, pixels; that of the encoder by default.
-        fit: How an image becomes a square: "crop" takes the middle, "squash" all of it, "pad" fills up.
-        pretrain_epochs: Epochs of training the encoder when no weights are given.
-        seed: Of everything random.
         parts: Number of parts besides the background.
         epochs: Epochs of training the parts.
         batch_size: Images of a step.

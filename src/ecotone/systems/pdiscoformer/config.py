@@ -26,35 +26,6 @@ class PDiscoFormerConfig(PartConfig):
     Attributes:
         preset: Where options come from that are not given: "ecotone"; "paper"; "concentration", PDiscoNet's prior of one compact
             blob per part with the same encoder.
-        encoder: Shape of the encoder that is trained when no weights are given, see `ecotone.nn.encoders.ENCODERS`.
-        image_size: Side of the input, pixels; that of the encoder by default.
-        fit: How an image becomes a square: "crop" takes the middle, "squash" all of it, "pad" fills up.
-        pretrain_epochs: Epochs of training the encoder when no weights are given.
-        seed: Of everything random.
-        parts: Number of parts besides the background.
-        epochs: Epochs of training the parts.
-        batch_size: Images of a step.
-        modulation: Rescaling of part vectors: "layernorm" (PDiscoFormer), "scale" (PDiscoNet) or "none".
-        part_dropout: Probability that a part is left out of a training step, per image.
-        noise: Gumbel noise in training.
-        tau: Temperature of the part maps.
-        start: Where prototypes start: "kmeans" of features, or "random" as in the paper.
-        trainable: What of the encoder learns with the parts: "frozen" (features are computed once), "tokens" as in the paper,
-            "last:N" blocks, "lora:R" of rank R, or "all".
-        classification: Weight of the class loss; 0 where there is one class.
-        total_variation: Weight of the loss.
-        orthogonality: Weight of the loss.
-        equivariance: Weight of the loss.
-        presence: Weight of the loss.
-        background: Weight of the loss that wants background near the border.
-        entropy: Weight of the loss.
-        concentration: Weight of the loss; PDiscoNet uses 1000, and no total variation.
-        presence_share: Share of the images in which each part should be present; 0 for one image of the batch, as in the paper.
-        twins: Moved copies of each image that frozen features are computed for.
-        twin_hue: How far moved copies are recoloured, in half turns of the hue; 0 as in the paper.
-        rate_prototypes: Learning rate.
-        rate_classifier: Learning rate of modulation and classifier.
-        rate_encoder: Learning rate of what learns of the encoder.
     """
 
     preset: Literal["ecotone", "paper", "concentration"] = "ecotone"
