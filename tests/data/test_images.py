@@ -201,6 +201,14 @@ def test_preprocessing_is_stored_whole() -> None:
         Preprocessing(32, 4)
 
 
+def test_loading_in_threads_leaves_warnings_as_they_were(tmp_path: Path) -> None:
+    paths = [picture(tmp_path / f"{i}.png", (20, 14)) for i in range(40)]
+    before = list(warnings.filters)
+    for _ in range(5):
+        load_images(paths, Preprocessing(8), workers=8)
+        assert warnings.filters == before
+
+
 def test_images_are_loaded_once_and_again_when_the_cache_is_damaged(tmp_path: Path) -> None:
     paths = [picture(tmp_path / "in" / f"{i}.png", (20, 14)) for i in range(5)]
     prep, done = Preprocessing(8), []

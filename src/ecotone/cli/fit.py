@@ -127,7 +127,7 @@ def _locked(folder: RunFolder) -> Iterator[None]:
 
 def _forget(folder: RunFolder) -> None:
     kept = folder.path / CHECKPOINTS
-    if any(kept.glob("*.safetensors*")) or any(folder.path.glob("*.safetensors")):
+    if any(kept.rglob("*.safetensors*")) or any(folder.path.glob("*.safetensors")):
         return
     with suppress(OSError):
         folder.record_path.unlink(missing_ok=True)

@@ -7,6 +7,8 @@ is one clear error; nothing is filled in.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +37,12 @@ def read_image(path: str | Path) -> Array:
         InputError: IO101 not there, IM701 truncated or damaged, IM702 no image that is read here, IM703 too large, IM704 partly
             transparent or holding values that are not finite.
     """
-    path = Path(path)
+    with decoders_quiet():
+        return decode(Path(path))
+
+
+def decode(path: Path) -> Array:
+    """As `read_image`, with the decoders' warnings left as they are; for threads within `decoders_quiet`."""
     if not path.is_file():
         raise InputError("IO101", path, "not found or no file", "check the path")
     try:
@@ -64,35 +71,35 @@ def as_channels(image: Array, channels: int, where: object) -> Array:
     raise InputError("IM704", where, what, "use images of one kind, or say which channels with --channels")
 
 
+@contextmanager
+def decoders_quiet() -> Iterator[None]:
+    """Silences what decoders warn about: sizes, which are checked here, and harmless metadata.
+
+    Filters of warnings belong to the whole process: enter this once around a pool of threads, never within one.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _read_picture(path: Path) -> Array:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the size, which is checked below, and of harmless metadata
-        try:
-            with Image.open(path) as picture:
-                _check_size(path, picture.width, picture.height)
-                picture.load()
-                upright = ImageOps.exif_transpose(picture)
-                if upright.mode in _MODES:
-                    mode = "RGBA" if "transparency" in upright.info else _MODES[upright.mode]
-                    upright = upright.convert(mode)
-                array = np.asarray(upright)
-        except UnidentifiedImageError:
-            raise InputError("IM702", path, "is no image of a known kind", f"use one of {', '.join(ENDINGS)}") from None
-        except Image.DecompressionBombError:
-            raise _too_large(path) from None
-        except (
-            SyntaxError,
-            ValueError,
-            EOFError,
-            IndexError,
-            TypeError,
-            KeyError,
-            OverflowError,
-            MemoryError,
-        ) as error:
-            raise InputError("IM701", path, f"is damaged ({_short(error)})", "export it again") from None
+    try:
+        with Image.open(path) as picture:
+            _check_size(path, picture.width, picture.height)
+            picture.load()
+            upright = ImageOps.exif_transpose(picture)
+            if upright.mode in _MODES:
+                mode = "RGBA" if "transparency" in upright.info else _MODES[upright.mode]
+                upright = upright.convert(mode)
+            array = np.asarray(upright)
+    except UnidentifiedImageError:
+        raise InputError("IM702", path, "is no image of a known kind", f"use one of {', '.join(ENDINGS)}") from None
+    except Image.DecompressionBombError:
+        raise _too_large(path) from None
+    except (SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, OverflowError, MemoryError) as error:
+        raise InputError("IM701", path, f"is damaged ({_short(error)})", "export it again") from None
     if array.ndim == 2:
         array = array[None]
     elif array.ndim == 3:
@@ -105,21 +112,19 @@ def _read_picture(path: Path) -> Array:
 def _read_tiff(path: Path) -> Array:
     import rasterio
     from rasterio.enums import ColorInterp
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.errors import RasterioError
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            quiet = rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", CPL_LOG="/dev/null")
-            with quiet, rasterio.open(path, driver="GTiff") as raster:
-                _check_size(path, raster.width, raster.height)
-                if raster.width * raster.height * raster.count > 4 * MAX_PIXELS:
-                    raise _too_large(path)
-                array = raster.read()
-                alpha = raster.count in (2, 4) and raster.colorinterp[-1] == ColorInterp.alpha
-        except RasterioError as error:
-            code = "IM702" if "not recognized" in str(error) else "IM701"
-            raise InputError(code, path, "is no TIFF that can be read whole", "export it again") from None
+    try:
+        quiet = rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", CPL_LOG="/dev/null")
+        with quiet, rasterio.open(path, driver="GTiff") as raster:
+            _check_size(path, raster.width, raster.height)
+            if raster.width * raster.height * raster.count > 4 * MAX_PIXELS:
+                raise _too_large(path)
+            array = raster.read()
+            alpha = raster.count in (2, 4) and raster.colorinterp[-1] == ColorInterp.alpha
+    except RasterioError as error:
+        code = "IM702" if "not recognized" in str(error) else "IM701"
+        raise InputError(code, path, "is no TIFF that can be read whole", "export it again") from None
     return _checked_type(path, _without_alpha(path, array) if alpha else array)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ecotone.data.image_files import as_channels, read_image
+from ecotone.data.image_files import as_channels, decode, decoders_quiet
 from ecotone.errors import InputError
 from ecotone.files.atomic import atomic_path, make_folder
 from ecotone.files.fingerprint import cache_key
@@ -165,10 +165,10 @@ def load_images(
 
 def _loaded(paths: Sequence[Path], prep: Preprocessing, workers: int, advance: Callable[[int], object] | None) -> Array:
     def one(path: Path) -> Array:
-        return prep.resize(as_channels(read_image(path), prep.channels, path))
+        return prep.resize(as_channels(decode(path), prep.channels, path))
 
     out: Array | None = None
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    with decoders_quiet(), ThreadPoolExecutor(max(1, workers)) as pool:
         for i, image in enumerate(pool.map(one, paths)):
             if out is None:
                 out = np.empty((len(paths), *image.shape), image.dtype)

@@ -22,23 +22,24 @@ def part_peaks(maps: Tensor) -> Tensor:
     return _smoothed(maps[:, :-1]).amax((-2, -1))
 
 
-def presence(peaks: Tensor, queue: PresenceQueue | None = None) -> Tensor:
-    """One minus the mean over parts of the highest peak.
+def presence(peaks: Tensor, queue: PresenceQueue | None = None, *, share: float = 0.0) -> Tensor:
+    """One minus the mean over parts of their highest peaks.
 
     Args:
         peaks: (B, K) of `part_peaks`; join those of all devices or pieces of a batch before.
-        queue: Peaks of earlier batches; `peaks` are added to it.
+        queue: Peaks of earlier images, which count as if they were in the batch; `peaks` are added to it.
+        share: Share of the images whose peaks are averaged, highest first; 0 for the highest one alone, as in the paper.
+            A larger share wants each part in that many images.
 
     Returns:
-        Scalar in [0, 1]; a part whose highest peak lies in the queue gets no gradient.
+        Scalar in [0, 1]; a peak that lies in the queue gets no gradient.
     """
-    highest = peaks.amax(0)
+    together = peaks
     if queue is not None:
-        earlier = queue.highest()
+        together = torch.cat([peaks, queue.rows().to(peaks)]) if len(queue) else peaks
         queue.push(peaks)
-        if earlier is not None:
-            highest = torch.maximum(highest, earlier.to(highest))
-    return 1 - highest.mean()
+    wanted = max(1, round(share * len(together)))
+    return 1 - together.topk(wanted, dim=0).values.mean()
 
 
 class PresenceQueue:
@@ -51,13 +52,16 @@ class PresenceQueue:
     def __init__(self, images: int) -> None:
         self._rows: deque[Tensor] = deque(maxlen=images)
 
+    def __len__(self) -> int:
+        return len(self._rows)
+
     def push(self, peaks: Tensor) -> None:
         """Adds (B, K) peaks, without gradient; the oldest are forgotten."""
         self._rows.extend(peaks.detach())
 
-    def highest(self) -> Tensor | None:
-        """(K,) highest peak of each part; None while empty."""
-        return torch.stack(list(self._rows)).amax(0) if self._rows else None
+    def rows(self) -> Tensor:
+        """(n, K) peaks it remembers, oldest first."""
+        return torch.stack(list(self._rows))
 
 
 def background_presence(maps: Tensor) -> Tensor:

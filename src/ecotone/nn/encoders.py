@@ -1,13 +1,12 @@
 """Image encoders by name: each turns images into a map of features.
 
-A name stands for a shape with random weights, to be trained; a folder or a name on the hub for weights of others. Every
+A name stands for a shape with random weights, to be trained; weights of others are read by `ecotone.nn.pretrained`. Every
 encoder has `width`, `stride` and `maps`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 
 from ecotone.errors import UsageError, suggest
 from ecotone.files.fingerprint import cache_key
-from ecotone.nn.pretrained import adapt_channels, load_vit
 from ecotone.nn.vit import VisionTransformer, ViTConfig
 
 _DINO = {"registers": 4, "layer_scale": 1.0, "image_size": 518, "patch": 14}
@@ -63,37 +61,38 @@ class Encoder(Protocol):
         ...
 
 
-def build_encoder(
-    name: str, *, channels: int = 3, image_size: int | None = None, seed: int = 0, revision: str | None = None
-) -> VisionTransformer:
-    """An encoder by name or from a folder.
+def shape_of(name: str) -> ViTConfig:
+    """The shape behind a name.
+
+    Raises:
+        UsageError: US101 with the closest known name.
+    """
+    if name not in ENCODERS:
+        raise UsageError("US101", name, "no such encoder", suggest(name, ENCODERS))
+    return ENCODERS[name]
+
+
+def build_encoder(name: str, channels: int = 3, *, image_size: int | None = None, seed: int = 0) -> VisionTransformer:
+    """An encoder of a named shape with random weights.
 
     Args:
-        name: A key of `ENCODERS` (random weights from `seed`), a folder or a name on the hub (`load_vit`).
+        name: A key of `ENCODERS`.
         channels: Channels of the images.
-        image_size: Side the position embedding is made for, by default that of the name; only for random weights.
-        seed: Of random weights.
-        revision: For names on the hub.
+        image_size: Side the position embedding is made for, by default that of the name.
+        seed: Of the weights.
 
     Raises:
         UsageError: US101 for an unknown name, US104 for a size that is no multiple of the patch.
     """
-    if name in ENCODERS:
-        config = replace(ENCODERS[name], channels=channels)
-        if image_size is not None:
-            if image_size % config.patch or image_size < config.patch:
-                what = f"{image_size} is no multiple of the patch of {name}, {config.patch}"
-                raise UsageError(
-                    "US104", "image size", what, f"use {max(1, image_size // config.patch) * config.patch}"
-                )
-            config = replace(config, image_size=image_size)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return VisionTransformer(config)
-    if Path(name).is_dir() or "/" in name:
-        model = load_vit(name, revision=revision)
-        return model if model.config.channels == channels else adapt_channels(model, channels)
-    raise UsageError("US101", name, "no such encoder, and no folder", suggest(name, ENCODERS))
+    config = replace(shape_of(name), channels=channels)
+    if image_size is not None:
+        if image_size % config.patch or image_size < config.patch:
+            what = f"{image_size} is no multiple of the patch of {name}, {config.patch}"
+            raise UsageError("US104", "image size", what, f"use {max(1, image_size // config.patch) * config.patch}")
+        config = replace(config, image_size=image_size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return VisionTransformer(config)
 
 
 def set_trainable(model: VisionTransformer, mode: str) -> None:

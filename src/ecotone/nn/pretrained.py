@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ecotone.data.image_prep import IMAGENET
 from ecotone.errors import InputError, IntegrityError, MissingDependencyError, UsageError
 from ecotone.files.bounded import read_json
 from ecotone.files.model_folder import read_tensors
@@ -31,27 +32,76 @@ _FAMILIES = {
     "siglip": "siglip",
     "siglip_vision_model": "siglip",
 }
+_STATISTICS = {
+    "dinov2": IMAGENET,
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "siglip": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
 _WRAPPERS = re.compile(r"^(?:(?:model|vision_model|dinov2|dinov2_with_registers|vision_tower)\.)+")
 _OTHER_TOWERS = re.compile(r"^(?:text_model|text_projection|visual_projection|logit_|classifier|decoder)")
 _ACTIVATIONS = {"gelu": "gelu", "quick_gelu": "quick_gelu", "gelu_pytorch_tanh": "gelu_tanh"}
 
 
-def load_vit(source: str | Path, *, revision: str | None = None) -> VisionTransformer:
-    """A vision transformer with stored weights, in evaluation mode.
+def weights_folder(source: str | Path, *, revision: str | None = None) -> Path:
+    """The folder of weights that is meant: the one given, that of a safetensors file, or one fetched from the hub.
 
     Args:
-        source: A folder, or a name on the hub such as facebook/dinov2-with-registers-small.
+        source: A folder, its model.safetensors, or a name on the hub such as facebook/dinov2-with-registers-small.
         revision: Commit on the hub, 40 hexadecimal digits.
 
     Raises:
-        InputError: IO101 for a missing folder, IM709 for weights of another architecture or kept as pickles.
-        IntegrityError: IN101 for a damaged file.
+        InputError: IO101 when it is not there, IM709 for a pickle or a file of another kind.
         UsageError: US105 for a name on the hub without a revision.
         MissingDependencyError: MD101 when the hub is asked for and its library is not installed.
     """
     folder = Path(source)
-    if not folder.is_dir():
-        folder = _from_hub(str(source), revision)
+    if folder.is_dir():
+        return folder
+    if not folder.is_file():
+        return _from_hub(str(source), revision)
+    if folder.name == "model.safetensors":
+        return folder.parent
+    _no_pickle(folder.parent, folder)
+    raise InputError(
+        "IM709", folder, "holds no weights that are read here", "pass a folder with config.json and model.safetensors"
+    )
+
+
+def pixel_statistics(folder: str | Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and spread of each channel that the weights of a folder expect, after scaling to 0..1.
+
+    From preprocessor_config.json where there is one, else what the models of the family are published with.
+
+    Raises:
+        IntegrityError: IN102 for a file that holds something else.
+    """
+    place = Path(folder) / "preprocessor_config.json"
+    family = _FAMILIES.get(str(read_json(Path(folder) / "config.json", _MAX_CONFIG).get("model_type")), "dinov2")
+    mean, std = _STATISTICS[family]
+    if place.is_file():
+        stored = read_json(place, _MAX_CONFIG)
+        mean, std = stored.get("image_mean", mean), stored.get("image_std", std)
+    try:
+        found = tuple(float(v) for v in mean), tuple(float(v) for v in std)
+    except (TypeError, ValueError):
+        raise IntegrityError("IN102", place, "gives no mean and spread of channels", "use the original file") from None
+    if (
+        len(found[0]) != len(found[1])
+        or not all(0 < s < 1e6 for s in found[1])
+        or not all(abs(m) < 1e6 for m in found[0])
+    ):
+        raise IntegrityError("IN102", place, "gives no mean and spread of channels", "use the original file")
+    return found
+
+
+def load_vit(source: str | Path, *, revision: str | None = None) -> VisionTransformer:
+    """A vision transformer with stored weights, in evaluation mode; arguments and errors as `weights_folder`.
+
+    Raises:
+        InputError: IO101 for missing files, IM709 for weights of another architecture or kept as pickles.
+        IntegrityError: IN101 for a damaged file.
+    """
+    folder = weights_folder(source, revision=revision)
     config_path = folder / "config.json"
     if not config_path.is_file():
         _no_pickle(folder)
@@ -72,7 +122,7 @@ def load_vit(source: str | Path, *, revision: str | None = None) -> VisionTransf
 
 
 def adapt_channels(model: VisionTransformer, channels: int) -> VisionTransformer:
-    """A copy that reads another number of channels: the weights of the first patch projection are averaged over channels.
+    """The model itself, or a copy that reads another number of channels: weights of the projection of patches are averaged.
 
     Scaled so that an image with equal channels gives what a grey image gave before.
 
@@ -80,6 +130,8 @@ def adapt_channels(model: VisionTransformer, channels: int) -> VisionTransformer
         UsageError: US104 for a stem that is not linear.
     """
     config = model.config
+    if config.channels == channels:
+        return model
     if config.stem != "linear":
         raise UsageError("US104", "channels", "only a linear stem can be adapted", f"use {config.channels} channels")
     made = VisionTransformer(ViTConfig(**{**config.__dict__, "channels": channels}))
@@ -183,9 +235,9 @@ def _weights(folder: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def _no_pickle(folder: Path) -> None:
+def _no_pickle(folder: Path, only: Path | None = None) -> None:
     for pattern in _PICKLES:
-        for path in sorted(folder.glob(pattern)):
+        for path in sorted(p for p in folder.glob(pattern) if only in (None, p)):
             what = "is a pickle, which can run code when it is read"
             raise InputError("IM709", path, what, "convert it to model.safetensors where you trust it")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,25 @@ from ecotone.contract import Prediction
 from ecotone.errors import EcotoneWarning, listed
 
 Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a question changes about how images are answered.
+
+    Attributes:
+        remove: Parts left out, from 0.
+        quantile: Patches below this quantile of their part's scores in training are left out.
+        regions: (N, H, W) bool, where the answer may look, in place of what the model selects; or None.
+    """
+
+    remove: tuple[int, ...] = ()
+    quantile: float = 0.0
+    regions: Array | None = None
+
+    def of(self, rows: slice | Array) -> Question:
+        """The same for some of the images."""
+        return self if self.regions is None else replace(self, regions=self.regions[rows])
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from ecotone.contract import Check, Contributions, Evidence, Gallery, Overlay
 from ecotone.vision.answers import probabilities
 
 if TYPE_CHECKING:
-    from ecotone.vision.answers import Answers
-    from ecotone.vision.options import Ask
+    from ecotone.vision.answers import Answers, Question
     from ecotone.vision.system import ImageSystem
 
 Array = np.ndarray
@@ -22,42 +21,30 @@ NEIGHBOURS, STRONGEST, CROP = 4, 2, 64
 
 
 def explain(
-    system: ImageSystem,
-    names: tuple[str, ...],
-    pixels: Array,
-    labels: Array,
-    row: int | None,
-    asked: Ask,
-    removed: tuple[int, ...],
-    *,
-    own: bool,
+    system: ImageSystem, names: tuple[str, ...], pixels: Array, labels: Array, question: Question, most: int
 ) -> list[Evidence]:
-    """Evidence for the whole model, then image by image.
+    """Evidence image by image, for up to `most` of them.
 
     Args:
         system: Fitted.
         names: N names.
         pixels: (N, C, S, S), not normalised.
         labels: (N,) classes, -1 unknown, or (N, C).
-        row: The image to explain; None for a choice of them.
-        asked: The question.
-        removed: Parts left out, from 0.
-        own: Whether the images are those the model keeps.
+        question: How they are answered.
+        most: Largest number of images.
     """
-    answers = system.answer(pixels, removed)
-    rows = _chosen(answers, labels, asked.shown) if row is None else [row]
-    gallery = _GalleryParts(system)
-    found: list[Evidence] = whole_model(system, answers) if own else []
-    further = system.own_evidence(pixels[rows], tuple(names[i] for i in rows), asked)
-    found += further.get("", []) if own else []
-    for i in rows:
-        found += of_image(system, names[i], pixels[i], labels[i], answers.take(np.array([i])), gallery)
-        found += further.get(names[i], [])
+    answers = system.answer(pixels, question)
+    gallery, found = _GalleryParts(system), list[Evidence]()
+    for i in _chosen(answers, labels, most):
+        answer = answers.take(np.array([i]))
+        found += of_image(system, names[i], pixels[i], labels[i], answer, gallery)
+        found += system.evidence_of(names[i], pixels[i], answer)
     return found
 
 
-def whole_model(system: ImageSystem, answers: Answers) -> list[Evidence]:
-    """How much of the images each part takes, and in how many it occurs."""
+def whole_model(system: ImageSystem) -> list[Evidence]:
+    """How much of the kept test images each part takes, in how many it occurs, and what the audits find."""
+    answers = system.answer(system.memory.pixels)
     part = answers.part
     share = np.array([(part == k).mean() for k in range(answers.parts)])
     there = np.array([(part == k).any((1, 2)).mean() for k in range(answers.parts)])
@@ -83,7 +70,7 @@ def whole_model(system: ImageSystem, answers: Answers) -> list[Evidence]:
         note="A part that all images share is a part of the object; one that few share may be a mark of a class, or of the "
         "background.",
     )
-    return [used, occurrence]
+    return [used, occurrence, *system.audits(answers)]
 
 
 def of_image(
@@ -171,7 +158,7 @@ class _GalleryParts:
 
     def __init__(self, system: ImageSystem) -> None:
         self.system = system
-        self._found: tuple[Answers, Array] | None = None
+        self._found: Answers | None = None
 
     def nearest(self, name: str, answer: Answers, parts: Array) -> list[Evidence]:
         """A gallery for each of some parts: the part itself, then the training parts most like it."""
@@ -207,8 +194,8 @@ class _GalleryParts:
 
     def _answers(self) -> Answers:
         if self._found is None:
-            self._found = self.system.answer(self.system.memory.gallery_pixels), np.empty(0)
-        return self._found[0]
+            self._found = self.system.answer(self.system.memory.gallery_pixels)
+        return self._found
 
 
 def crop(image: Array, where: Array) -> Array:

@@ -71,11 +71,25 @@ class Memory:
         return found | {"shapes": {k: list(v.shape) for k, v in self.tensors().items()}}
 
     @classmethod
-    def restore(cls, tensors: dict[str, Array], notes: dict[str, Any]) -> Memory:
+    def restore(
+        cls,
+        tensors: dict[str, Array],
+        notes: dict[str, Any],
+        picture: tuple[int, int, int],
+        classes: int,
+        multilabel: bool,
+    ) -> Memory:
         """Undoes `tensors` and `notes`.
 
+        Args:
+            tensors: What `tensors` gave.
+            notes: What `notes` gave.
+            picture: (C, S, S) of an image.
+            classes: Number of classes.
+            multilabel: Whether labels are (N, C).
+
         Raises:
-            KeyError, ValueError, TypeError: When they do not fit.
+            KeyError, ValueError, TypeError: When they do not fit together or to the model.
         """
         parts: dict[str, Any] = {name: tensors[name] for name in cls.ARRAYS}
         parts |= {name: tuple(str(n) for n in notes[name]) for name in ("names", "gallery_names", "group_names")}
@@ -85,8 +99,19 @@ class Memory:
             counts={str(k): int(v) for k, v in notes["counts"].items()},
             split=str(notes["split"]),
         )
-        if len(made.names) != len(made.pixels) or len(made.gallery_names) != len(made.gallery_pixels):
-            raise ValueError("names do not fit images")
+        tests = len(made.test_labels)
+        wanted = {"pixels": (len(made.names), *picture), "gallery_pixels": (len(made.gallery_names), *picture)}
+        wanted |= {"test_logits": (tests, classes), "test_silent": (tests,), "test_group": (tests,)}
+        several = (classes,) if multilabel else ()
+        counts = {"labels": len(made.names), "gallery_labels": len(made.gallery_names), "test_labels": tests}
+        wanted |= {name: (count, *several) for name, count in counts.items()}
+        if any(getattr(made, name).shape != shape for name, shape in wanted.items()):
+            raise ValueError("arrays do not fit the model")
+        most = 2 if multilabel else classes
+        if any((v := getattr(made, name)).size and not (v.min() >= 0 and v.max() < most) for name in counts):
+            raise ValueError("a label is of no class")
+        if tests and not (made.test_group.min() >= -1 and made.test_group.max() < max(len(made.group_names), 1)):
+            raise ValueError("a group has no name")
         return made
 
 

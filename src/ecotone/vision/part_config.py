@@ -20,6 +20,8 @@ class PartConfig(VisionConfig):
         part_dropout: Probability that a part is left out of a training step, per image.
         noise: Gumbel noise in training.
         tau: Temperature of the part maps.
+        standardise: Centre and scale features per channel before they meet prototypes; the paper takes them as they are.
+        schedule: How learning rates fall: as a "cosine", or halved in "steps" of four epochs as in the paper.
         start: Where prototypes start: "kmeans" of features, or "random" as in the paper.
         trainable: What of the encoder learns with the parts: "frozen" (features are computed once), "tokens" as in the paper,
             "last:N" blocks, "lora:R" of rank R, or "all".
@@ -31,7 +33,9 @@ class PartConfig(VisionConfig):
         background: Weight of the loss that wants background near the border.
         entropy: Weight of the loss.
         concentration: Weight of the loss; PDiscoNet uses 1000, and no total variation.
-        presence_share: Share of the images in which each part should be present; 0 for one image of the batch, as in the paper.
+        presence_share: Share of the images in which each part should be present; 0 for one image, as in the paper.
+        presence_queue: Earlier images that count for presence beside those of a step, which makes small batches behave like
+            large ones.
         twins: Moved copies of each image that frozen features are computed for.
         twin_hue: How far moved copies are recoloured, in half turns of the hue; 0 as in the paper.
         rate_prototypes: Learning rate.
@@ -46,6 +50,8 @@ class PartConfig(VisionConfig):
     part_dropout: float = Field(default=0.3, ge=0, lt=1)
     noise: bool = True
     tau: float = Field(default=1.0, gt=0, le=100)
+    standardise: bool = True
+    schedule: Literal["cosine", "steps"] = "cosine"
     start: Literal["kmeans", "random"] = "kmeans"
     trainable: str = "frozen"
     classification: float = Field(default=1.0, ge=0)
@@ -57,6 +63,7 @@ class PartConfig(VisionConfig):
     entropy: float = Field(default=1.0, ge=0)
     concentration: float = Field(default=0.0, ge=0)
     presence_share: float = Field(default=0.0, ge=0, le=1)
+    presence_queue: int = Field(default=0, ge=0, le=100_000)
     twins: int = Field(default=2, ge=1, le=16)
     twin_hue: float = Field(default=0.0, ge=0, le=1)
     rate_prototypes: float = Field(default=1e-2, gt=0, le=1)

@@ -15,7 +15,7 @@ from ecotone.losses.concentration import concentration
 from ecotone.losses.equivariance import equivariance
 from ecotone.losses.part_orthogonality import part_orthogonality
 from ecotone.losses.pixel_entropy import pixel_entropy
-from ecotone.losses.presence import background_presence, part_peaks
+from ecotone.losses.presence import PresenceQueue, background_presence, part_peaks, presence
 from ecotone.losses.total_variation import total_variation
 from ecotone.nn.affine import unwarp
 from ecotone.nn.part_head import PartHead, PartOutput
@@ -69,24 +69,22 @@ class PartModel(nn.Module):
         noise = gumbel_like(scores) if self.head.training and self.head.noise else None
         return part_maps(scores, tau=self.head.tau, noise=noise)
 
-    def settle(self, maps: Array, start: str, seed: int) -> None:
-        """Takes mean and spread, and where wanted the first prototypes, from features of training images.
+    def settle(self, maps: Array, config: PartConfig) -> None:
+        """Takes mean and spread, and the first prototypes, from features of training images, as far as the options want it.
 
         Args:
             maps: (N, D, H, W) features of the encoder.
-            start: "kmeans" or "random".
-            seed: Of what is drawn.
+            config: `standardise`, `start` and `seed` are heeded.
         """
+        seed = config.seed
         rng = np.random.default_rng([seed, 31])
         rows = np.sort(rng.permutation(len(maps))[: max(1, _PLACES // maps[0, 0].size)])
         some = np.asarray(maps[rows], dtype=np.float32)
-        self.mean.copy_(torch.from_numpy(some.mean((0, 2, 3)))[:, None, None])
-        self.std.copy_(torch.from_numpy(np.maximum(some.std((0, 2, 3)), 1e-6))[:, None, None])
-        with torch.no_grad():
-            if start == "random":
-                nn.init.uniform_(self.head.prototypes, -1, 1)
-                self.head.prototypes.mul_(self.encoder.width**-0.5)
-            else:
+        if config.standardise:
+            self.mean.copy_(torch.from_numpy(some.mean((0, 2, 3)))[:, None, None])
+            self.std.copy_(torch.from_numpy(np.maximum(some.std((0, 2, 3)), 1e-6))[:, None, None])
+        if config.start == "kmeans":  # otherwise they stay as the head made them
+            with torch.no_grad():
                 self.head.prototypes.copy_(self._clusters(self.standardise(torch.from_numpy(some)).numpy(), seed))
 
     def _clusters(self, maps: Array, seed: int) -> Tensor:
@@ -112,7 +110,9 @@ def part_terms(
     twin: Tensor | None,
     moves: Tensor,
     weights: Mapping[str, float],
+    *,
     share: float = 0.0,
+    queue: PresenceQueue | None = None,
 ) -> dict[str, Tensor]:
     """Weighted losses by name, and their sum as "loss".
 
@@ -123,6 +123,7 @@ def part_terms(
         moves: (B, 2, 3) how they were moved.
         weights: `PartConfig.weights`.
         share: `PartConfig.presence_share`.
+        queue: Peaks of earlier images.
     """
     maps, terms = out.maps, dict[str, Tensor]()
     if "classification" in weights:
@@ -134,8 +135,7 @@ def part_terms(
     if "equivariance" in weights and twin is not None:
         terms["equivariance"] = equivariance(maps, *unwarp(twin, moves))
     if "presence" in weights:
-        peaks = part_peaks(maps)
-        terms["presence"] = 1 - peaks.topk(max(1, round(share * len(peaks))), dim=0).values.mean()
+        terms["presence"] = presence(part_peaks(maps), queue, share=share)
     if "background" in weights:
         terms["background"] = background_presence(maps)
     if "entropy" in weights:

@@ -16,11 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from ecotone.data.image_prep import Preprocessing
+from ecotone.files.fingerprint import cache_key
+from ecotone.losses.presence import PresenceQueue
 from ecotone.nn.affine import random_affine, warp
-from ecotone.nn.encoders import encode_in_batches, set_trainable
+from ecotone.nn.encoders import encode_in_batches, encoder_key, set_trainable
 from ecotone.nn.feature_cache import cached_features
 from ecotone.nn.lora import add_lora, merge_lora
+from ecotone.nn.part_head import PartOutput
 from ecotone.nn.recolour import random_recolour
+from ecotone.nn.vit import VisionTransformer
 from ecotone.train.loop import fit
 from ecotone.train.noise import step_seed
 from ecotone.train.order import steps_per_epoch
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from ecotone.vision.reading import Pictures
 
 Array = np.ndarray
+STEP_EPOCHS = 4
 
 
 @dataclass(frozen=True)
@@ -50,36 +55,48 @@ class FrozenFeatures:
 
 
 def frozen_features(
-    model: PartModel,
+    encoder: VisionTransformer,
     pixels: Array,
     validation: Array,
     prep: Preprocessing,
     config: PartConfig,
     *,
+    folder: Path | None = None,
     progress: bool = False,
 ) -> FrozenFeatures:
-    """Computes them, in memory."""
-    encoder = model.encoder.eval()
+    """Computes them, or finds them in the cache of an earlier start of the run.
 
-    def of(images: Array, change: Callable[[Tensor, slice], Tensor] | None = None) -> Array:
+    Args:
+        encoder: Frozen.
+        pixels: (N, C, S, S) training images, not normalised.
+        validation: (M, C, S, S).
+        prep: Preprocessing of both.
+        config: `equivariance`, `twins`, `twin_hue` and `seed` are heeded.
+        folder: Where the cache lies; None keeps them in memory.
+        progress: Show how far it is.
+    """
+    encoder.eval()
+    model = encoder_key(encoder)
+
+    def of(images: Array, what: str, change: Callable[[Tensor, slice], Tensor] | None = None) -> Array:
         def compute(rows: slice) -> Tensor:
             batch = torch.from_numpy(prep.normalise(images[rows]))
             return encoder.maps(batch if change is None else change(batch, rows))
 
-        return cached_features(compute, len(images), "", None, progress=progress)
+        key = "" if folder is None else cache_key(model=model, images=images, prep=prep.to_json(), what=what)
+        return cached_features(compute, len(images), key, folder, progress=progress)
 
     twins = []
-    if config.equivariance:
-        for k in range(config.twins):
-            generator = torch.Generator().manual_seed(step_seed(config.seed, k, purpose="twin"))
-            moves = random_affine(len(pixels), generator)
+    for k in range(config.twins if config.equivariance else 0):
+        generator = torch.Generator().manual_seed(step_seed(config.seed, k, purpose="twin"))
+        moves = random_affine(len(pixels), generator)
 
-            def change(batch: Tensor, rows: slice, moves: Tensor = moves, own: torch.Generator = generator) -> Tensor:
-                moved = warp(batch, moves[rows])
-                return random_recolour(moved, own, hue=config.twin_hue) if config.twin_hue else moved
+        def change(batch: Tensor, rows: slice, moves: Tensor = moves, own: torch.Generator = generator) -> Tensor:
+            moved = warp(batch, moves[rows])
+            return random_recolour(moved, own, hue=config.twin_hue) if config.twin_hue else moved
 
-            twins.append((moves, of(pixels, change)))
-    return FrozenFeatures(of(pixels), tuple(twins), of(validation))
+        twins.append((moves, of(pixels, f"twin {k}, seed {config.seed}, hue {config.twin_hue}", change)))
+    return FrozenFeatures(of(pixels, "plain"), tuple(twins), of(validation, "plain"))
 
 
 class PartTask(Task):
@@ -96,6 +113,8 @@ class PartTask(Task):
         self.model, self.labels, self.validation_labels, self.config = model, labels, validation_labels, config
         self.batch_size = min(config.batch_size, len(labels))
         self.weights = config.weights()
+        self.names_classes = "classification" in self.weights
+        self.queue = PresenceQueue(config.presence_queue) if config.presence_queue else None
         self.total = max(1, config.epochs * self.steps_per_epoch())
 
     def steps_per_epoch(self) -> int:
@@ -117,8 +136,23 @@ class PartTask(Task):
         return torch.optim.Adam(sets)
 
     def learning_rate(self, step: int) -> float:
-        """Cosine from 1 to 0; each group multiplies it by its own rate."""
+        """Falls from 1 as the schedule says; each group multiplies it by its own rate."""
+        if self.config.schedule == "steps":
+            return 0.5 ** (step // self.steps_per_epoch() // STEP_EPOCHS)
         return 0.5 * (1 + math.cos(math.pi * step / self.total))
+
+    def shaped(self, out: PartOutput, labels: Tensor, twin: Tensor | None, moves: Tensor) -> dict[str, Tensor]:
+        """The losses of the part model, see `part_terms`."""
+        return part_terms(out, labels, twin, moves, self.weights, share=self.config.presence_share, queue=self.queue)
+
+    def state(self) -> dict[str, Any]:
+        """The peaks that are remembered."""
+        return {} if self.queue is None or not len(self.queue) else {"peaks": self.queue.rows()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes them back."""
+        if self.queue is not None and "peaks" in state:
+            self.queue.push(state["peaks"])
 
     def rows(self, at: Position) -> Array:
         """Images of a step."""
@@ -127,7 +161,7 @@ class PartTask(Task):
     def judged(self, logits: Tensor) -> dict[str, float]:
         """Validation scores."""
         labels = torch.from_numpy(self.validation_labels)
-        if not len(labels) or "classification" not in self.weights:
+        if not len(labels) or not self.names_classes:
             return {}
         if labels.ndim == 2:
             return {"accuracy": float(((logits > 0) == (labels > 0)).float().mean())}
@@ -158,16 +192,13 @@ class FrozenPartTask(PartTask):
         twin, moves = None, torch.empty(0)
         if "twin" in batch:
             twin, moves = self.model.maps_of(batch["twin"]), batch["moves"]
-        return part_terms(out, batch["labels"], twin, moves, self.weights, self.config.presence_share)
+        return self.shaped(out, batch["labels"], twin, moves)
 
     def validate(self) -> dict[str, float]:
         """Accuracy on validation images."""
-        found = [
-            self.model.head(
-                self._of(self.data.validation, np.arange(start, min(start + 256, len(self.data.validation))))
-            ).logits
-            for start in range(0, len(self.data.validation), 256)
-        ]
+        data = self.data.validation
+        parts = [np.arange(start, min(start + 256, len(data))) for start in range(0, len(data), 256)]
+        found = [self.model.head(self._of(data, rows)).logits for rows in parts]
         return self.judged(torch.cat(found)) if found else {}
 
     def _of(self, maps: Array, rows: Array) -> Tensor:
@@ -175,7 +206,10 @@ class FrozenPartTask(PartTask):
 
 
 class JointPartTask(PartTask):
-    """Trains head and encoder together; image and moved copy go through in one forward."""
+    """Trains head and encoder together; image and moved copy go through in one forward.
+
+    Images are turned, shifted, zoomed and mirrored first, as in the paper.
+    """
 
     def __init__(
         self,
@@ -199,6 +233,7 @@ class JointPartTask(PartTask):
     def loss(self, module: nn.Module, batch: Any) -> dict[str, Tensor]:
         """Class and shape of the parts."""
         images = batch["images"]
+        images = warp(images, random_affine(len(images), translate=0.2, scale=(0.8, 1.2), flip=True).to(images))
         moves = random_affine(len(images)).to(images)
         moved = None
         if "equivariance" in self.weights:
@@ -206,7 +241,7 @@ class JointPartTask(PartTask):
             if self.config.twin_hue:
                 moved = random_recolour(moved, hue=self.config.twin_hue)
         out, twin = module(images, moved)
-        return part_terms(out, batch["labels"], twin, moves, self.weights, self.config.presence_share)
+        return self.shaped(out, batch["labels"], twin, moves)
 
     def validate(self) -> dict[str, float]:
         """Accuracy on validation images."""
@@ -241,12 +276,14 @@ def train_parts(
     adapted = config.trainable.startswith("lora:")
     if config.trainable == "frozen":
         model.encoder.requires_grad_(False)
-        data = frozen_features(model, train.pixels, validation.pixels, prep, config, progress=progress)
-        model.settle(data.maps, config.start, config.seed)
+        data = frozen_features(
+            model.encoder, train.pixels, validation.pixels, prep, config, folder=cache_of(folder), progress=progress
+        )
+        model.settle(data.maps, config)
         task: PartTask = FrozenPartTask(model, data, train.labels, validation.labels, config)
     else:
         few = train.pixels[:: max(1, len(train) // 500)]
-        model.settle(encode_in_batches(model.encoder, prep.normalise(few)).numpy(), config.start, config.seed)
+        model.settle(encode_in_batches(model.encoder, prep.normalise(few)).numpy(), config)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             if adapted:
@@ -254,17 +291,26 @@ def train_parts(
             else:
                 set_trainable(model.encoder, config.trainable)
         task = JointPartTask(model, train.pixels, train.labels, validation.pixels, validation.labels, prep, config)
-    settings = {"what": "parts", "images": len(train), **config.model_dump()}
+    run_task(task, folder, progress=progress)
+    if adapted:
+        merge_lora(model.encoder)
+    model.eval()
+
+
+def run_task(task: PartTask, folder: Path | None, *, progress: bool = False) -> None:
+    """Trains and leaves the best epoch's weights in `task.module`."""
+    config = task.config
     plan = Plan(
         epochs=config.epochs,
         seed=config.seed,
         progress=progress,
         label="parts",
         clip_grad_norm=2.0,
-        fingerprint=settings,
+        fingerprint={"images": len(task.labels), **config.model_dump()},
     )
-    result = fit(task, plan, folder)
-    result.restore_best(task.module)
-    if adapted:
-        merge_lora(model.encoder)
-    model.eval()
+    fit(task, plan, folder).restore_best(task.module)
+
+
+def cache_of(folder: Path | None) -> Path | None:
+    """Where a run keeps features while it is not finished."""
+    return None if folder is None else folder / "checkpoints" / "features"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from ecotone.files.progress import progress as show_progress
 from ecotone.vision.options import Inputs, Query, VisionConfig
 
 Array = np.ndarray
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 SHARES = {"val": 0.1, "test": 0.2}
 
 
@@ -31,7 +32,6 @@ class Pictures:
         group: (N,) group, or None.
         group_names: Names of groups.
         boxes: (N, 4) left, top, right, bottom in pixels of the input, or None.
-        masks: (N, S, S) bool object masks, or None.
     """
 
     names: tuple[str, ...]
@@ -41,7 +41,6 @@ class Pictures:
     group: Array | None = None
     group_names: tuple[str, ...] = ()
     boxes: Array | None = None
-    masks: Array | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -49,9 +48,7 @@ class Pictures:
     def take(self, rows: Array) -> Pictures:
         """Those of `rows`, indices or a mask."""
         index = np.arange(len(self))[rows]
-        pick: dict[str, Any] = {
-            k: None if (v := getattr(self, k)) is None else v[index] for k in ("group", "boxes", "masks")
-        }
+        pick: dict[str, Any] = {k: None if (v := getattr(self, k)) is None else v[index] for k in ("group", "boxes")}
         names = tuple(self.names[i] for i in index)
         return Pictures(
             names, self.pixels[index], self.labels[index], self.split[index], group_names=self.group_names, **pick
@@ -81,9 +78,16 @@ def input_files(inputs: Inputs) -> list[Path]:
 
 
 def read_for_fit(
-    inputs: Inputs, config: VisionConfig, native_size: int, *, progress: bool = False
+    inputs: Inputs, config: VisionConfig, size: int, statistics: Statistics | None = None, *, progress: bool = False
 ) -> tuple[Pictures, tuple[str, ...], Preprocessing, Any]:
     """Images of `fit`.
+
+    Args:
+        inputs: What is read.
+        config: `fit` and `seed` are heeded.
+        size: Side of the input, pixels.
+        statistics: Mean and spread of colours that pretrained weights expect; the usual ones by default.
+        progress: Show how far it is.
 
     Returns:
         The images with a split, the class names, their preprocessing, and the set they come from.
@@ -101,7 +105,9 @@ def read_for_fit(
         found = found.take(_some_of_each(found.labels, inputs.limit, config.seed))
     split = split_of(found, config.seed)
     first = read_image(found.paths[0])
-    prep = usual_preprocessing(first, config.image_size or native_size, config.fit)
+    prep = usual_preprocessing(first, size, config.fit)
+    if statistics is not None and len(statistics[0]) == prep.channels:
+        prep = replace(prep, mean=statistics[0], std=statistics[1])
     with show_progress(len(found), "images", enabled=progress) as bar:
         pixels = load_images(found.paths, prep, advance=bar.advance)
     pictures = Pictures(found.names, pixels, found.labels, split, found.group, found.group_names, _boxes(found, prep))
@@ -196,11 +202,8 @@ def _index(classes: tuple[str, ...], name: str, where: Any) -> int:
 def _boxes(found: ImageSet, prep: Preprocessing) -> Array | None:
     if found.boxes is None:
         return None
-    from PIL import Image
-
     out = np.empty_like(found.boxes)
     for i, (path, box) in enumerate(zip(found.paths, found.boxes, strict=True)):
-        with Image.open(path) as picture:
-            width, height = picture.size
+        height, width = read_image(path).shape[1:]  # as it stands after the camera's turn is undone
         out[i] = prep.to_input(box.reshape(2, 2), width, height).reshape(4)
     return out

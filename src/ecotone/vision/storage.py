@@ -77,13 +77,16 @@ def read(cls: type[ImageSystem], folder: Path) -> ImageSystem:
         system.prep = Preprocessing.from_json(pre["images"])
         system.classes, system.multilabel = _classes(pre), bool(pre["multilabel"])
         system.encoder_config = encoder_from(pre["encoder"])
+        if system.encoder_config.channels != system.prep.channels or system.prep.size % system.encoder_config.patch:
+            raise ValueError("the encoder does not read such images")
         system.stored_inputs = {str(k): v for k, v in dict(pre["inputs"]).items()}
         net = {k.removeprefix(NET): torch.from_numpy(v) for k, v in stored.tensors.items() if k.startswith(NET)}
         system.network = cls.new_network(system.config, system.encoder_config, len(system.classes))
         system.network.load_state_dict(net)
         system.network.eval()
         own = {k.removeprefix(MEMORY): v for k, v in stored.tensors.items() if k.startswith(MEMORY)}
-        system.memory = Memory.restore(own, pre["memory"])
+        picture = (system.prep.channels, system.prep.size, system.prep.size)
+        system.memory = Memory.restore(own, pre["memory"], picture, len(system.classes), system.multilabel)
     except (InputError, UsageError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, IndexError):
         where = Path(folder) / "preprocessing.json"
         raise IntegrityError("IN102", where, "is not consistent", "use the original folder") from None

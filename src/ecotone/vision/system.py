@@ -6,6 +6,8 @@ A method says what its network is, how it learns, and what its answers are; see 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from ecotone.data.image_prep import Preprocessing
     from ecotone.nn.vit import ViTConfig
-    from ecotone.vision.answers import Answers
+    from ecotone.vision.answers import Answers, Question
     from ecotone.vision.memory import Memory
     from ecotone.vision.part_model import PartModel
     from ecotone.vision.reading import Pictures
@@ -58,13 +60,19 @@ class ImageSystem(System):
         """Trains `network`, whose encoder has its weights."""
         raise NotImplementedError
 
-    def answers_of(self, images: Any, remove: tuple[int, ...]) -> Answers:
-        """Answers for a batch of normalised images; `remove` counts parts from 0."""
+    def answers_of(self, images: Any, question: Question) -> Answers:
+        """Answers for a batch of normalised images."""
         raise NotImplementedError
 
-    def own_evidence(self, images: Any, names: tuple[str, ...], asked: Any) -> dict[str, list[Evidence]]:
-        """Further evidence by image name, "" for the whole model."""
-        return {}
+    def evidence_of(self, name: str, pixels: Array, answer: Answers) -> list[Evidence]:
+        """Further evidence of one image; none by default."""
+        return []
+
+    def audits(self, answers: Answers) -> list[Evidence]:
+        """Further evidence of the whole model, given its answers for the test images it keeps."""
+        from ecotone.vision.part_audit import audits
+
+        return audits(self, answers)
 
     @property
     def parts_of(self) -> PartModel:
@@ -88,49 +96,57 @@ class ImageSystem(System):
             InputError: For images, folders and tables that cannot be used.
             UsageError: For options that cannot work here.
         """
-        from ecotone.nn.encoders import build_encoder
         from ecotone.vision.pretrain import pretrain
 
         inputs = data if isinstance(data, Inputs) else Inputs.parse(data)
         self.check_config()
-        channels = 3
-        name = self.config.encoder if inputs.weights is None else str(inputs.weights)
-        seed, size = self.config.seed, self.config.image_size
-        encoder = build_encoder(name, channels=channels, image_size=None, seed=seed, revision=inputs.revision)
-        native = encoder.config.image_size
-        if size is not None and size % encoder.config.patch:
-            whole = max(1, size // encoder.config.patch) * encoder.config.patch
-            what = f"{size} is no multiple of the encoder's patch, {encoder.config.patch}"
-            raise UsageError("US104", "--image-size", what, f"use {whole} or {whole + encoder.config.patch}")
+        encoder, patch, size, statistics = self._encoder(inputs)
+        if size % patch:
+            whole = max(1, size // patch) * patch
+            what = f"{size} is no multiple of the encoder's patch, {patch}"
+            raise UsageError("US104", "--image-size", what, f"use {whole} or {whole + patch}")
         pictures, self.classes, self.prep, found = reading.read_for_fit(
-            inputs, self.config, native, progress=self.progress
+            inputs, self.config, size, statistics, progress=self.progress
         )
         self.multilabel = found.multilabel
         self.check_classes()
-        if self.prep.channels != channels or (inputs.weights is None and size is not None):
-            own = size if inputs.weights is None else None
-            encoder = build_encoder(
-                name, channels=self.prep.channels, image_size=own, seed=seed, revision=inputs.revision
-            )
+        encoder = encoder(self.prep.channels)
         train, held = pictures.of("train"), pictures.of("val")
-        folder = None if run is None else Path(run.path) / "checkpoints"
+        folder = None if run is None else Path(run.path)
         if inputs.weights is None and self.config.pretrain_epochs:
             pretrain(
                 encoder, train.pixels, train.labels, len(self.classes), self.prep, epochs=self.config.pretrain_epochs,
-                seed=seed, folder=None if folder is None else folder / "encoder", progress=self.progress,
+                seed=self.config.seed, folder=None if folder is None else folder / "checkpoints" / "encoder",
+                progress=self.progress,
             )  # fmt: skip
         self.encoder_config = encoder.config
         self.network = self.new_network(self.config, encoder.config, len(self.classes))
         self.parts_of.encoder.load_state_dict(encoder.state_dict())
-        self.learn(train, held, None if folder is None else folder / "parts")
+        self.learn(train, held, folder)
         self.network.eval()
         given = bool((found.split.astype(str) != "").any())
         self.stored_inputs = {"pretrained": inputs.weights is not None, "limit": inputs.limit}
-        self._remember(pictures, "as given" if given else f"20 % of each class held out, seed {seed}")
+        self._remember(pictures, "as given" if given else f"20 % of each class held out, seed {self.config.seed}")
         return self
 
+    def _encoder(self, inputs: Inputs) -> tuple[Callable[[int], Any], int, int, reading.Statistics | None]:
+        """How to make the encoder for a number of channels, its patch, the side of the input, and colours it expects."""
+        from ecotone.nn import encoders, pretrained
+
+        name, size, seed = self.config.encoder, self.config.image_size, self.config.seed
+        if inputs.weights is None:
+            shape = encoders.shape_of(name)
+            side = size or shape.image_size
+            return partial(encoders.build_encoder, name, image_size=side, seed=seed), shape.patch, side, None
+        place = pretrained.weights_folder(inputs.weights, revision=inputs.revision)
+        model = pretrained.load_vit(place)
+        adapted = partial(pretrained.adapt_channels, model)
+        return adapted, model.config.patch, size or model.config.image_size, pretrained.pixel_statistics(place)
+
     def check_config(self) -> None:
-        """Refuses options that cannot work for this method (US105)."""
+        """Refuses options that cannot work (US105)."""
+        if not self.config.weights():
+            raise UsageError("US105", "weights of losses", "are all 0", "leave at least one above 0")
 
     def check_classes(self) -> None:
         """Refuses classes that cannot be learned (IM705)."""
@@ -158,17 +174,20 @@ class ImageSystem(System):
         )  # fmt: skip
 
     # -------------------------------------------------------------------------------------------- predict
-    def answer(self, pixels: Array, remove: tuple[int, ...] = ()) -> Answers:
+    def answer(self, pixels: Array, question: Question | None = None) -> Answers:
         """Answers for (N, C, S, S) images that are not normalised, a few at a time."""
         import torch
 
-        from ecotone.vision.answers import joined
+        from ecotone.vision.answers import Question, joined
+
+        question = question or Question()
 
         pieces = []
         with torch.inference_mode():
             for start in range(0, max(len(pixels), 1), _BATCH):
-                batch = self.prep.normalise(pixels[start : start + _BATCH])
-                pieces.append(self.answers_of(torch.from_numpy(batch), remove))
+                rows = slice(start, start + _BATCH)
+                batch = torch.from_numpy(self.prep.normalise(pixels[rows]))
+                pieces.append(self.answers_of(batch, question.of(rows)))
         return joined(pieces)
 
     def predict(self, data: Any = None, **ask: Any) -> Prediction:
@@ -184,23 +203,37 @@ class ImageSystem(System):
         """
         from ecotone.vision.answers import table
 
-        asked = self.Ask.parse(ask)
-        names, pixels, _ = self._asked(data)
-        answers = self.answer(pixels, self._removed(asked))
+        asked, query = self.Ask.parse(ask), self._query(data)
+        names, pixels, found = self._asked(query)
+        answers = self.answer(pixels, self.question(asked, query, found))
         return table(names, answers, self.classes, multilabel=self.multilabel)
 
-    def _asked(self, data: Any) -> tuple[tuple[str, ...], Array, Pictures | None]:
-        query = self.Query() if data is None else data if isinstance(data, Query) else self.Query.parse(data)
+    def question(self, asked: Any, query: Query, found: Pictures | None) -> Question:
+        """What a question changes, checked.
+
+        Args:
+            asked: The question.
+            query: What is read.
+            found: Its images, or None for those the model keeps.
+
+        Raises:
+            UsageError: US104 for a part that is not there.
+        """
+        from ecotone.vision.answers import Question
+
+        for k in asked.remove:
+            if not 1 <= k <= self.config.parts:
+                raise UsageError("US104", "--remove", f"there is no part {k}", f"parts are 1 to {self.config.parts}")
+        return Question(remove=tuple(k - 1 for k in asked.remove))
+
+    def _query(self, data: Any) -> Query:
+        return self.Query() if data is None else data if isinstance(data, Query) else self.Query.parse(data)
+
+    def _asked(self, query: Query) -> tuple[tuple[str, ...], Array, Pictures | None]:
         if query.images is None:
             return self.memory.names, self.memory.pixels, None
         found = reading.read_for_question(query, self.prep, self.classes)
         return found.names, found.pixels, found
-
-    def _removed(self, asked: Ask) -> tuple[int, ...]:
-        for k in asked.remove:
-            if not 1 <= k <= self.config.parts:
-                raise UsageError("US104", "--remove", f"there is no part {k}", f"parts are 1 to {self.config.parts}")
-        return tuple(k - 1 for k in asked.remove)
 
     # -------------------------------------------------------------------------------------------- evidence
     def explain(self, data: Any = None, *, target: Any = None, **ask: Any) -> list[Evidence]:
@@ -214,13 +247,17 @@ class ImageSystem(System):
         Raises:
             UsageError: US101 for an image that is not there.
         """
-        from ecotone.vision.evidence import explain
+        from ecotone.vision.evidence import explain, whole_model
 
-        asked = self.Ask.parse(ask)
-        names, pixels, found = self._asked(data)
+        asked, query = self.Ask.parse(ask), self._query(data)
+        names, pixels, found = self._asked(query)
         labels = self.memory.labels if found is None else found.labels
-        row = None if target is None else reading.row_of(names, str(target))
-        return explain(self, names, pixels, labels, row, asked, self._removed(asked), own=found is None)
+        question = self.question(asked, query, found)
+        if target is not None:
+            rows = np.array([reading.row_of(names, str(target))])
+            names, pixels, labels, question = (str(target),), pixels[rows], labels[rows], question.of(rows)
+        shown = explain(self, names, pixels, labels, question, asked.shown)
+        return [*(whole_model(self) if found is None else []), *shown]
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Answers for all test images, and how classes are taken for each other."""
@@ -247,8 +284,7 @@ class ImageSystem(System):
         """
         from ecotone.vision.scores import score
 
-        memory = self.memory
-        query = self.Query() if data is None else data if isinstance(data, Query) else self.Query.parse(data)
+        memory, query = self.memory, self._query(data)
         if query.images is None:
             group = memory.test_group if (memory.test_group >= 0).any() else None
             return score(
@@ -256,7 +292,7 @@ class ImageSystem(System):
                 group=group, group_names=memory.group_names, silent=memory.test_silent,
             )  # fmt: skip
         found = reading.read_for_question(query, self.prep, self.classes)
-        answers = self.answer(found.pixels)
+        answers = self.answer(found.pixels, self.question(self.Ask(), query, found))
         return score(
             found.labels, answers.logits, self.classes, split="images given", commonest=memory.commonest,
             group=found.group, group_names=found.group_names, silent=answers.abstains,

@@ -13,7 +13,7 @@ QUANTILES = (0.0, 0.01, 0.03, 0.05, 0.1)
 
 
 class IfamConfig(PartConfig):
-    """Learning options of iFAM.
+    """Learning options of iFAM; the class loss of the second stage has weight 1, `classification` is that of the first.
 
     Attributes:
         stages: Whether the second stage has an encoder of its own, which learns, or shares that of the first.
@@ -22,7 +22,6 @@ class IfamConfig(PartConfig):
         quota: Share of dropped patches that a training step computes all the same, so that they get a gradient.
         area: Largest share of the image that the mask may take without a cost; 1 for no budget.
         area_weight: Weight of what lies above the budget.
-        first_classification: Weight of the first stage's class loss.
         rate_second: Learning rate of the second stage's encoder.
     """
 
@@ -32,7 +31,6 @@ class IfamConfig(PartConfig):
     quota: float = Field(default=0.1, ge=0, le=1)
     area: float = Field(default=1.0, gt=0, le=1)
     area_weight: float = Field(default=10.0, ge=0)
-    first_classification: float = Field(default=1.0, ge=0)
     rate_second: float = Field(default=2e-4, gt=0, le=1)
 
 

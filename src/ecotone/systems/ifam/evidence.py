@@ -15,33 +15,30 @@ from ecotone.vision.evidence import display
 
 if TYPE_CHECKING:
     from ecotone.systems.ifam.system import IfamSystem
+    from ecotone.vision.answers import Answers
 
 Array = np.ndarray
 _TELLING = 40  # masks to learn from, at least
 
 
-def of_images(system: IfamSystem, pixels: Array, keep: Array, names: tuple[str, ...]) -> dict[str, list[Evidence]]:
-    """Mask and certificate of each image.
+def mask_and_certificate(system: IfamSystem, name: str, pixels: Array, keep: Array) -> list[Evidence]:
+    """What the second stage saw of an image, and that nothing else changes its answer.
 
     Args:
         system: Fitted.
-        pixels: (N, C, S, S), not normalised.
-        keep: (N, H, W) patches that the second stage saw.
-        names: N names.
+        name: Of the image.
+        pixels: (C, S, S), not normalised.
+        keep: (H, W) patches that the second stage saw.
     """
-    network, found = system.network, dict[str, list[Evidence]]()
     step = pixels.shape[-1] // keep.shape[-1]
-    for i, name in enumerate(names):
-        images = torch.from_numpy(system.prep.normalise(pixels[i : i + 1]))
-        patches = torch.from_numpy(keep[i : i + 1])
-        large = patches.repeat_interleave(step, 1).repeat_interleave(step, 2)
+    images, patches = torch.from_numpy(system.prep.normalise(pixels[None])), torch.from_numpy(keep[None])
+    large = patches.repeat_interleave(step, 1).repeat_interleave(step, 2)
 
-        def answer(batch: Tensor, mask: Tensor) -> Tensor:
-            return network.predict(batch, mask[:, ::step, ::step])
+    def answer(batch: Tensor, mask: Tensor) -> Tensor:
+        return system.network.predict(batch, mask[:, ::step, ::step])
 
-        certificate = swap_background(answer, images, large, seed=system.config.seed).check(name)
-        found[name] = [mask_overlay(name, pixels[i], keep[i]), certificate]
-    return found
+    certificate = swap_background(answer, images, large, seed=system.config.seed).check(name)
+    return [mask_overlay(name, pixels, keep), certificate]
 
 
 def mask_overlay(name: str, pixels: Array, keep: Array) -> Overlay:
@@ -61,11 +58,10 @@ def mask_overlay(name: str, pixels: Array, keep: Array) -> Overlay:
     )
 
 
-def of_model(system: IfamSystem) -> list[Evidence]:
+def of_model(system: IfamSystem, answers: Answers) -> list[Evidence]:
     """What masks alone tell, and how stage one and two agree, over the test images the model keeps."""
     memory = system.memory
     found: list[Evidence] = []
-    answers = system.answer(memory.pixels)
     if answers.stage_one is not None:
         agree = float((answers.stage_one.argmax(1) == answers.logits.argmax(1)).mean())
         found.append(

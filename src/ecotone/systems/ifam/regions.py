@@ -8,20 +8,46 @@ import numpy as np
 
 from ecotone.data.image_files import ENDINGS, read_image
 from ecotone.data.image_prep import Preprocessing
-from ecotone.errors import InputError
+from ecotone.errors import InputError, UsageError
 from ecotone.systems.ifam.config import IfamQuery
-from ecotone.vision.reading import read_for_question, read_set
+from ecotone.vision.reading import Pictures, read_set
 
 Array = np.ndarray
 
 
-def box_regions(query: IfamQuery, prep: Preprocessing, classes: tuple[str, ...], grid: int) -> Array:
+def given_regions(
+    query: IfamQuery, region: str, found: Pictures | None, prep: Preprocessing, grid: int
+) -> Array | None:
+    """(N, H, W) patches where the second stage may look; None for what the model selects.
+
+    Args:
+        query: What is read.
+        region: "parts" or "boxes".
+        found: The images of the query, None for those that the model keeps.
+        prep: How images become inputs.
+        grid: H and W.
+
+    Raises:
+        UsageError: US105 for regions without images.
+        InputError: IM707 for masks or boxes that are not there, or select nothing in any image.
+    """
+    if query.masks is None and region == "parts":
+        return None
+    if found is None:
+        raise UsageError("US105", "masks and boxes", "belong to images that are given", "add --images")
+    regions = box_regions(query, found, prep, grid) if query.masks is None else mask_regions(query, prep, grid)
+    if not regions.any():
+        raise InputError("IM707", query.masks or query.images, "selects nothing in any image", "check the masks")
+    return regions
+
+
+def box_regions(query: IfamQuery, found: Pictures, prep: Preprocessing, grid: int) -> Array:
     """(N, H, W) patches that a box touches.
 
     Raises:
         InputError: IM707 for a table without boxes.
     """
-    boxes = read_for_question(query, prep, classes).boxes
+    boxes = found.boxes
     if boxes is None or not np.isfinite(boxes).all():
         fix = "add columns left, top, right, bottom, in pixels"
         raise InputError("IM707", query.images, "does not give a box for every image", fix)

@@ -5,12 +5,13 @@ Source: Aniraj, Dantas, Ienco, Marcos 2025 (arXiv 2506.08915).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ecotone.contract import Evidence, Prediction
+from ecotone.contract import Evidence
 from ecotone.errors import InputError, UsageError
 from ecotone.systems.ifam.config import IfamAsk, IfamConfig, IfamQuery
 from ecotone.vision.system import ImageSystem
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from ecotone.nn.vit import ViTConfig
     from ecotone.systems.ifam.model import TwoStage
-    from ecotone.vision.answers import Answers
+    from ecotone.vision.answers import Answers, Question
     from ecotone.vision.part_model import PartModel
     from ecotone.vision.reading import Pictures
 
@@ -47,8 +48,6 @@ class IfamSystem(ImageSystem):
     Ask: ClassVar[Any] = IfamAsk
     config: IfamConfig
     network: TwoStage
-    _asked_now: IfamAsk | None = None
-    _regions: Array | None = None
 
     @classmethod
     def new_network(cls, config: Any, encoder: ViTConfig, classes: int) -> nn.Module:
@@ -76,6 +75,7 @@ class IfamSystem(ImageSystem):
         """The first stage's encoder stays as it is, and the encoder must be one that can be masked."""
         from ecotone.nn.encoders import ENCODERS
 
+        super().check_config()
         if self.config.trainable != "frozen":
             what = "the first stage's encoder stays as it is in iFAM"
             raise UsageError("US105", "--trainable", what, "leave it at frozen")
@@ -91,42 +91,39 @@ class IfamSystem(ImageSystem):
             self.network.second.load_state_dict(self.network.first.encoder.state_dict())
         train_two_stages(self.network, train, validation, self.prep, self.config, folder=folder, progress=self.progress)
 
+    def check_classes(self) -> None:
+        """The second stage needs classes to tell apart."""
+        if len(self.classes) < 2:
+            raise InputError("IM705", "images", "there is one class only, and nothing to tell apart", "add classes")
+
     # -------------------------------------------------------------------------------------------- answers
-    def predict(self, data: Any = None, **ask: Any) -> Prediction:
-        """Classes of images, from what the mask keeps; see `ImageSystem.predict`.
+    def question(self, asked: Any, query: Any, found: Pictures | None) -> Question:
+        """Also how uncertain patches may be, and regions that are given.
 
         Raises:
+            UsageError: US105 for regions without images.
             InputError: IM707 for masks that are not there, or a table without boxes where boxes are asked for.
         """
-        self._begin(data, ask)
-        try:
-            return super().predict(data, **ask)
-        finally:
-            self._asked_now = self._regions = None
+        from ecotone.systems.ifam.regions import given_regions
 
-    def explain(self, data: Any = None, *, target: Any = None, **ask: Any) -> list[Evidence]:
-        """As `ImageSystem.explain`, with the mask and its certificate for each image."""
-        self._begin(data, ask)
-        try:
-            return super().explain(data, target=target, **ask)
-        finally:
-            self._asked_now = self._regions = None
+        base = super().question(asked, query, found)
+        grid = self.prep.size // self.encoder_config.patch
+        regions = given_regions(query, asked.region, found, self.prep, grid)
+        return replace(base, quantile=asked.min_confidence, regions=regions)
 
-    def answers_of(self, images: Any, remove: tuple[int, ...]) -> Answers:
+    def answers_of(self, images: Any, question: Question) -> Answers:
         """Two forwards; the second computes what the mask keeps."""
         import torch
 
         from ecotone.vision.answers import Answers
 
-        network, asked = self.network, self._asked_now
+        network = self.network
         out, _ = network.first(images)
-        mask = network.select(out.scores, remove=remove, quantile=0.0 if asked is None else asked.min_confidence)
+        mask = network.select(out.scores, remove=question.remove, quantile=question.quantile)
         part, keep = mask.part, mask.keep
-        if self._regions is not None:
-            keep = torch.from_numpy(self._regions[: len(images)])
-            self._regions = self._regions[len(images) :]
-            inside = out.maps[:, :-1].argmax(1)
-            part = torch.where(keep, inside, network.first.head.parts)
+        if question.regions is not None:
+            keep = torch.from_numpy(question.regions)
+            part = torch.where(keep, out.maps[:, :-1].argmax(1), network.first.head.parts)
         return Answers(
             logits=network.predict(images, keep).numpy(),
             part_logits=out.part_logits.numpy(),
@@ -136,32 +133,14 @@ class IfamSystem(ImageSystem):
             stage_one=out.logits.numpy(),
         )
 
-    def own_evidence(self, images: Any, names: tuple[str, ...], asked: Any) -> dict[str, list[Evidence]]:
-        """Masks with certificates, and audits of the whole model."""
-        from ecotone.systems.ifam import evidence
-        from ecotone.vision.part_audit import audits
+    def evidence_of(self, name: str, pixels: Array, answer: Answers) -> list[Evidence]:
+        """What the second stage saw, and the certificate that it saw nothing else."""
+        from ecotone.systems.ifam.evidence import mask_and_certificate
 
-        answers = self.answer(images, self._removed(asked))
-        found = evidence.of_images(self, images, answers.part < answers.parts, names)
-        self._asked_now = None  # the model as a whole is judged as it is
-        found[""] = [*evidence.of_model(self), *audits(self)]
-        return found
+        return mask_and_certificate(self, name, pixels, answer.part[0] < answer.parts)
 
-    def _begin(self, data: Any, ask: dict[str, Any]) -> None:
-        """Takes down what the question changes about the mask."""
-        asked: IfamAsk = self.Ask.parse(ask)
-        self._asked_now = asked
-        query = self.Query() if data is None else data if isinstance(data, IfamQuery) else self.Query.parse(data)
-        self._regions = None
-        grid = self.prep.size // self.encoder_config.patch
-        if query.masks is not None or asked.region == "boxes":
-            if query.images is None:
-                raise UsageError("US105", "masks and boxes", "belong to images that are given", "add --images")
-            from ecotone.systems.ifam.regions import box_regions, mask_regions
+    def audits(self, answers: Answers) -> list[Evidence]:
+        """How the stages agree and what masks alone tell, besides the audits of the parts."""
+        from ecotone.systems.ifam.evidence import of_model
 
-            if query.masks is not None:
-                self._regions = mask_regions(query, self.prep, grid)
-            else:
-                self._regions = box_regions(query, self.prep, self.classes, grid)
-            if not self._regions.any():
-                raise InputError("IM707", query.masks or query.images, "selects nothing at all", "check the masks")
+        return [*of_model(self, answers), *super().audits(answers)]

@@ -6,7 +6,6 @@ mask. Letters as in `model`.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +16,12 @@ from torch import Tensor, nn
 from ecotone.data.image_prep import Preprocessing
 from ecotone.nn.affine import warp
 from ecotone.nn.encoders import encode_in_batches
-from ecotone.nn.part_maps import gumbel_like
+from ecotone.nn.part_maps import gumbel_like, part_maps
 from ecotone.nn.straight_mask import area_budget, part_thresholds
 from ecotone.systems.ifam.config import QUANTILES, IfamConfig
 from ecotone.systems.ifam.model import TwoStage
-from ecotone.train.loop import fit
-from ecotone.train.task import Plan, Position
-from ecotone.vision.part_model import part_terms
-from ecotone.vision.part_training import FrozenFeatures, FrozenPartTask, frozen_features
+from ecotone.train.task import Position
+from ecotone.vision.part_training import FrozenFeatures, FrozenPartTask, cache_of, frozen_features, run_task
 from ecotone.vision.pretrain import class_loss
 
 if TYPE_CHECKING:
@@ -59,6 +56,7 @@ class TwoStageTask(FrozenPartTask):
     ) -> None:
         super().__init__(network.first, data, train.labels, validation.labels, config)
         self.module = self.network = network
+        self.names_classes = True  # the second stage always does
         self.pixels, self.validation, self.prep = train.pixels, validation.pixels, prep
 
     def optimizer(self) -> torch.optim.Optimizer:
@@ -85,27 +83,18 @@ class TwoStageTask(FrozenPartTask):
         if "twin" in batch:
             twin_scores = head.scores(batch["twin"])
             twin_noise = gumbel_like(twin_scores) if head.noise else None
-            twin = ((twin_scores if twin_noise is None else twin_scores + twin_noise) / head.tau).softmax(1)
+            twin = part_maps(twin_scores, tau=head.tau, noise=twin_noise)
             if float(torch.rand(())) < 0.5:  # the second stage learns from moved copies too
                 images, scores, noise = warp(images, batch["moves"].to(images)), twin_scores, twin_noise
-        weights = {**self.weights, "classification": config.first_classification}
-        if not config.first_classification:
-            weights.pop("classification")
-        moves = batch.get("moves", torch.empty(0))
-        terms = part_terms(out, batch["labels"], twin, moves, weights, config.presence_share)
+        terms = self.shaped(out, batch["labels"], twin, batch.get("moves", torch.empty(0)))
         logits, mask = self.network.train_step(
             images, scores, noise, dropout=config.mask_dropout, gradient=config.mask_gradient, quota=config.quota
         )
         terms["second"] = class_loss(logits, batch["labels"])
-        loss = terms["loss"] + terms["second"]
         if config.area < 1 and config.area_weight:
             terms["area"] = config.area_weight * area_budget(mask.soft, config.area)
-            loss = loss + terms["area"]
+        loss = torch.stack([terms["loss"], *(terms[k] for k in ("second", "area") if k in terms)]).sum()
         return {**terms, "loss": loss, "kept": mask.keep.float().mean()}
-
-    def learning_rate(self, step: int) -> float:
-        """Cosine from 1 to 0; each group multiplies it by its own rate."""
-        return 0.5 * (1 + math.cos(math.pi * step / self.total))
 
     def validate(self) -> dict[str, float]:
         """Accuracy of the second stage on validation images."""
@@ -131,15 +120,11 @@ def train_two_stages(
     """Trains both stages in place, and settles the thresholds of uncertain patches."""
     model = network.first
     model.encoder.requires_grad_(False)
-    data = frozen_features(model, train.pixels, validation.pixels, prep, config, progress=progress)
-    model.settle(data.maps, config.start, config.seed)
-    task = TwoStageTask(network, data, train, validation, prep, config)
-    settings = {"what": "two stages", "images": len(train), **config.model_dump()}
-    plan = Plan(
-        epochs=config.epochs, seed=config.seed, progress=progress, label="two stages", clip_grad_norm=2.0,
-        fingerprint=settings,
-    )  # fmt: skip
-    fit(task, plan, folder).restore_best(network)
+    data = frozen_features(
+        model.encoder, train.pixels, validation.pixels, prep, config, folder=cache_of(folder), progress=progress
+    )
+    model.settle(data.maps, config)
+    run_task(TwoStageTask(network, data, train, validation, prep, config), folder, progress=progress)
     network.eval()
     few = np.linspace(0, len(train) - 1, min(len(train), 1000)).astype(int)
     with torch.inference_mode():

@@ -10,8 +10,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "ecotone": {},
     # arXiv 2407.04538 at batch 16: base rate 1e-6, prototypes a thousand and modulation and classifier ten thousand times that
     "paper": {
-        "start": "random", "trainable": "tokens", "batch_size": 16, "rate_encoder": 1e-6, "rate_prototypes": 1e-3,
-        "rate_classifier": 1e-2,
+        "standardise": False, "schedule": "steps", "start": "random", "trainable": "tokens", "batch_size": 16,
+        "rate_encoder": 1e-6, "rate_prototypes": 1e-3, "rate_classifier": 1e-2,
     },
     # PDiscoNet's prior and modulation: one compact blob a part
     "concentration": {

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ecotone.contract import Evidence, Options
+from ecotone.contract import Options
 from ecotone.systems.pdiscoformer.config import PDiscoFormerConfig
 from ecotone.vision.system import ImageSystem
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ecotone.nn.vit import ViTConfig
-    from ecotone.vision.answers import Answers
+    from ecotone.vision.answers import Answers, Question
     from ecotone.vision.reading import Pictures
 
 
@@ -58,14 +58,8 @@ class PDiscoFormerSystem(ImageSystem):
 
         train_parts(self.network, train, validation, self.prep, self.config, folder=folder, progress=self.progress)
 
-    def answers_of(self, images: Any, remove: tuple[int, ...]) -> Answers:
+    def answers_of(self, images: Any, question: Question) -> Answers:
         """One forward; a part that is left out has no vote and its places are background."""
         from ecotone.vision.part_model import part_answers
 
-        return part_answers(self.network, images, remove)
-
-    def own_evidence(self, images: Any, names: tuple[str, ...], asked: Any) -> dict[str, list[Evidence]]:
-        """What the audits find on the kept test images."""
-        from ecotone.vision.part_audit import audits
-
-        return {"": audits(self)}
+        return part_answers(self.network, images, question.remove)
