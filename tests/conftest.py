@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).resolve().parent))  # makes contract_suite and image_models importable
 
 
 def pytest_configure() -> None:
@@ -30,7 +33,5 @@ def data_folder() -> Path:
 @pytest.fixture(autouse=True)
 def _one_torch_thread():
     """Keeps tests repeatable and fair to xdist workers."""
-    import sys
-
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)

@@ -166,6 +166,17 @@ def test_presence_of_pieces_joined_equals_that_of_the_whole_and_a_queue_helps_sm
     assert last == pytest.approx(float(presence(part_peaks(some_maps(8, seed=1)))))
 
 
+def test_a_share_wants_each_part_in_that_many_images() -> None:
+    peaks = torch.tensor([[0.9, 0.1], [0.5, 0.8], [0.7, 0.2], [0.1, 0.6]], dtype=torch.float64)
+    assert float(presence(peaks)) == pytest.approx(1 - (0.9 + 0.8) / 2)
+    assert float(presence(peaks, share=0.5)) == pytest.approx(1 - (0.9 + 0.7 + 0.8 + 0.6) / 4)
+    assert float(presence(peaks, share=1.0)) == pytest.approx(1 - float(peaks.mean()))
+    queue = PresenceQueue(3)
+    presence(peaks[:3], queue, share=0.5)
+    assert len(queue) == 3 and float(presence(peaks[3:], queue, share=0.5)) == pytest.approx(1 - (1.6 + 1.4) / 4)
+    assert torch.equal(queue.rows(), peaks[1:])
+
+
 @pytest.mark.parametrize(("height", "width"), [(6, 6), (5, 9)])
 def test_equivariance_is_zero_for_moved_maps_and_ignores_what_was_never_seen(height: int, width: int) -> None:
     maps = some_maps(4, 3, height, width)

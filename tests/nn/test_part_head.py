@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import image_models as plain
 from ecotone.losses.part_orthogonality import part_orthogonality
 from ecotone.nn.part_head import PartHead
 from ecotone.nn.part_maps import gumbel_like, part_maps, part_scores, pool_parts
-
-_spec = importlib.util.spec_from_file_location("plain_parts", Path(__file__).with_name("plain_parts.py"))
-assert _spec is not None and _spec.loader is not None
-plain: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(plain)
 
 
 def head(**options: Any) -> PartHead:

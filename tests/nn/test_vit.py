@@ -12,6 +12,7 @@ from torch import Tensor
 from ecotone.errors import InputError
 from ecotone.nn.attention import gated_attention
 from ecotone.nn.vit import VisionTransformer, ViTConfig, quota_of
+from image_models import plain_transformer
 
 TINY = ViTConfig(image_size=16, patch=4, width=16, depth=2, heads=2, registers=1)
 
@@ -31,32 +32,12 @@ def some_kept() -> Tensor:
     return keep
 
 
-def plain_forward(net: VisionTransformer, x: Tensor, keep: Tensor) -> list[Tensor]:
-    """Class token of each image, computed alone from its kept patches, attention written out."""
-    rows = []
-    for one, kept in zip(x, keep.flatten(1), strict=True):
-        tokens = torch.cat([net.prefix[0], net.embed(one[None])[0][kept]])
-        for block in net.blocks:
-            h = block.norm1(tokens)
-            q, k, v = block.attention.qkv(h).chunk(3, -1)
-            heads, size = block.attention.heads, h.shape[1] // block.attention.heads
-            mixed = torch.zeros_like(h)
-            for a in range(heads):
-                part = slice(a * size, (a + 1) * size)
-                scores = q[:, part] @ k[:, part].T / math.sqrt(size)
-                mixed[:, part] = scores.softmax(-1) @ v[:, part]
-            tokens = tokens + block.attention.out(mixed)
-            tokens = tokens + block.down(torch.nn.functional.gelu(block.up(block.norm2(tokens))))
-        rows.append(net.norm(tokens))
-    return rows
-
-
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("gated", [True, False])
 def test_dropped_patches_equal_their_absence(packed: bool, gated: bool) -> None:
     net, x, keep = tiny(), images(), some_kept()
     out = net(x, packed=packed, **({"gate": keep.double()} if gated else {"keep": keep}))
-    for n, row in enumerate(plain_forward(net, x, keep)):
+    for n, row in enumerate(plain_transformer(net, x, keep)):
         torch.testing.assert_close(out.prefix[n], row[:2], rtol=0, atol=1e-11)
         torch.testing.assert_close(out.patches[n][keep[n].flatten()], row[2:], rtol=0, atol=1e-11)
         assert not out.patches[n][~keep[n].flatten()].any()

@@ -9,6 +9,7 @@ import pytest
 
 from contract_suite import Case, ContractSuite
 from ecotone.registry import list_systems
+from image_models import SMALL
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +120,9 @@ def creatures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def image_case(name: str, folder: Path, asks: tuple[dict[str, Any], ...], **config: Any) -> Case:
     """What image systems are asked."""
-    small = {"encoder": "vit_test", "pretrain_epochs": 1, "epochs": 2, "parts": 3, "batch_size": 16, "twins": 1}
     return Case(
         name=name,
-        config=small | config,
+        config=SMALL | config,
         inputs={"images": folder},
         query={"images": folder},
         rows=48,

@@ -17,15 +17,8 @@ from ecotone.nn.encoders import ENCODERS
 from ecotone.systems.ifam.config import IfamConfig
 from ecotone.systems.ifam.model import TwoStage
 from ecotone.systems.ifam.system import IfamSystem
+from image_models import SMALL
 
-SMALL: dict[str, Any] = {
-    "encoder": "vit_test",
-    "pretrain_epochs": 1,
-    "epochs": 2,
-    "parts": 3,
-    "batch_size": 16,
-    "twins": 1,
-}
 IMAGES = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,16 @@ import torch
 from ecotone.contract import Contributions, Overlay
 from ecotone.data.simulated.creature_files import write_creatures
 from ecotone.data.simulated.creatures import CreatureWorld
-from ecotone.errors import InputError, UsageError
+from ecotone.errors import InputError, IntegrityError, UsageError
+from ecotone.files.run import RunFolder
 from ecotone.registry import load
 from ecotone.systems.pdiscoformer.config import PDiscoFormerConfig
 from ecotone.systems.pdiscoformer.system import PDiscoFormerSystem
+from ecotone.vision.card import write_card
+from ecotone.vision.options import Query
 from ecotone.vision.part_model import new_part_model, part_terms
-
-SMALL: dict[str, Any] = {
-    "encoder": "vit_test",
-    "pretrain_epochs": 1,
-    "epochs": 2,
-    "parts": 3,
-    "batch_size": 16,
-    "twins": 1,
-}
+from ecotone.vision.reading import read_for_question
+from image_models import SMALL, plain_layer_norm, plain_logits, plain_maps, plain_pool, plain_transformer
 
 
 @pytest.fixture(scope="module")
@@ -84,8 +81,8 @@ def test_evidence_adds_up_to_the_logit_and_parts_lie_on_the_image(folder: Path) 
     made = PDiscoFormerSystem(**SMALL).fit({"images": folder})
     found = made.explain({"images": folder}, target="creature-01/00002.png")
     terms = next(e for e in found if isinstance(e, Contributions) and e.target)
-    answer = made.answer(made._asked({"images": folder})[1])
-    row = made._asked({"images": folder})[0].index("creature-01/00002.png")
+    asked = read_for_question(Query(images=folder), made.prep, made.classes)
+    answer, row = made.answer(asked.pixels), asked.names.index("creature-01/00002.png")
     assert terms.exact and terms.total == pytest.approx(float(answer.logits[row].max()), abs=1e-6)
     overlay = next(e for e in found if isinstance(e, Overlay))
     assert overlay.image is not None and overlay.image.shape == (32, 32, 3) and overlay.weights.shape == (1, 32, 32)
@@ -143,7 +140,105 @@ def test_pretrained_weights_are_used(folder: Path, tmp_path: Path) -> None:
     transformers.Dinov2WithRegistersModel(config).save_pretrained(tmp_path / "w")
     made = PDiscoFormerSystem(**SMALL, image_size=35).fit({"images": folder, "weights": tmp_path / "w"})
     assert made.encoder_config.patch == 7 and made.answer(made.memory.pixels).part.shape[1:] == (5, 5)
-    assert "pretrained weights" in __import__("ecotone.vision.card", fromlist=["write_card"]).write_card(made)
+    assert "pretrained weights" in write_card(made)
+    np.testing.assert_allclose(made.prep.mean, (0.485, 0.456, 0.406))
+    (tmp_path / "w" / "preprocessor_config.json").write_text(
+        '{"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.5, 0.5]}'
+    )
+    again = PDiscoFormerSystem(**SMALL, image_size=28).fit(
+        {"images": folder, "weights": tmp_path / "w" / "model.safetensors"}
+    )
+    assert (again.prep.mean, again.prep.std) == ((0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
     with pytest.raises(UsageError) as caught:
         PDiscoFormerSystem(**SMALL, image_size=36).fit({"images": folder, "weights": tmp_path / "w"})
     assert caught.value.code == "US104"
+
+
+def test_the_whole_forward_equals_a_plain_rewrite() -> None:
+    from ecotone.nn.encoders import ENCODERS
+
+    model = new_part_model(PDiscoFormerConfig(**SMALL), ENCODERS["vit_test"], 2).double().eval()
+    with torch.no_grad():
+        model.mean += 0.3
+        model.std *= 1.7
+        images = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        keep, prefix = torch.ones(2, 4, 4, dtype=torch.bool), model.encoder.config.prefix
+        rows = plain_transformer(model.encoder, images, keep)
+        maps = torch.stack([row[prefix:].T.reshape(-1, 4, 4) for row in rows])
+        z = (maps - 0.3) / 1.7
+        norm = model.head.modulation.norm
+        pooled = plain_pool(plain_maps(z, model.head.prototypes), z)
+        wanted = plain_logits(plain_layer_norm(pooled, norm.weight, norm.bias), model.head.classifier)
+        torch.testing.assert_close(model(images)[0].logits, wanted, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("stop_at", ["encoder", "parts"])
+def test_an_interrupted_fit_goes_on_to_the_same_model(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: str
+) -> None:
+    from ecotone.vision import part_training, pretrain
+
+    options = {**SMALL, "pretrain_epochs": 5, "epochs": 4, "presence_queue": 40, "presence_share": 0.5}
+    straight = PDiscoFormerSystem(**options).fit({"images": folder}, run=RunFolder(tmp_path / "straight"))
+    task = pretrain.PretrainTask if stop_at == "encoder" else part_training.FrozenPartTask
+    batch, steps = task.batch, []
+
+    def fails(self: Any, at: Any) -> Any:
+        steps.append(at.step)
+        if at.step == 2:
+            raise KeyboardInterrupt
+        return batch(self, at)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(task, "batch", fails)
+        for module in (pretrain, part_training):
+            patch.setattr(module, "Plan", partial(module.Plan, checkpoint_every_steps=1))
+        with pytest.raises(KeyboardInterrupt):
+            PDiscoFormerSystem(**options).fit({"images": folder}, run=RunFolder(tmp_path / "cut"))
+    done: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(task, "batch", lambda self, at: (done.append(at.step), batch(self, at))[1])
+        again = PDiscoFormerSystem(**options).fit({"images": folder}, run=RunFolder(tmp_path / "cut"))
+    assert done[0] == 2  # went on where it stopped
+    ours, theirs = again.network.state_dict(), straight.network.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_stored_model_that_lies_about_its_images_is_refused(folder: Path, tmp_path: Path) -> None:
+    import json
+
+    PDiscoFormerSystem(**SMALL).fit({"images": folder}).save(tmp_path / "m")
+    path = tmp_path / "m" / "preprocessing.json"
+    whole = path.read_text()
+    for change in (
+        lambda n: n["classes"].append("x"),
+        lambda n: n["memory"]["names"].pop(),
+        lambda n: n["images"].update(size=40),
+        lambda n: n["images"].update(channels=1, mean=[0], std=[1]),
+        lambda n: n.update(multilabel=True),
+        lambda n: n["encoder"].update(width=2**20),
+        lambda n: n["encoder"].update(stem="eval"),
+    ):
+        notes = json.loads(whole)
+        change(notes)
+        path.write_text(json.dumps(notes))
+        with pytest.raises(IntegrityError):
+            load(tmp_path / "m")
+
+
+def test_without_any_loss_there_is_nothing_to_learn(folder: Path) -> None:
+    none = dict.fromkeys(PDiscoFormerConfig().weights(), 0)
+    with pytest.raises(UsageError) as caught:
+        PDiscoFormerSystem(**SMALL, **none).fit({"images": folder})
+    assert caught.value.code == "US105"
+
+
+def test_learning_rates_fall_as_the_schedule_says() -> None:
+    from ecotone.nn.encoders import ENCODERS
+    from ecotone.vision.part_training import PartTask
+
+    steps = {"steps": ((0, 7, 8, 16), (1, 1, 0.5, 0.25)), "cosine": ((0, 8, 16, 24), (1, 0.853553, 0.5, 0.146447))}
+    for schedule, (at, rates) in steps.items():
+        config = PDiscoFormerConfig(**{**SMALL, "epochs": 16, "batch_size": 10, "schedule": schedule})
+        task = PartTask(new_part_model(config, ENCODERS["vit_test"], 2), np.zeros(20, int), np.zeros(0, int), config)
+        np.testing.assert_allclose([task.learning_rate(step) for step in at], rates, atol=1e-6)
