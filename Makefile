@@ -70,6 +70,7 @@ bench: $(VENV)/all.stamp
 	$(BIN)/ecotone bench cherry --data monthly --splits random_years forward stations --seeds 1 --csv benchmarks/results/cherry_monthly.csv --leads benchmarks/results/cherry_monthly_leads.csv
 	$(BIN)/ecotone bench recovery --csv benchmarks/results/recovery.csv
 	$(BIN)/ecotone bench phenology --csv benchmarks/results/phenology.csv
+	$(BIN)/ecotone bench part_speed --csv benchmarks/results/part_speed.csv
 	$(BIN)/python benchmarks/kill_map.py --csv benchmarks/results/kill_map.csv
 	$(BIN)/python docs/generate.py
 

@@ -273,6 +273,7 @@ LIMITS: tuple[tuple[str, str, str], ...] = (
     ("ecotone.data.raster_open:MAX_BANDS", "", "bands of a raster"),
     ("ecotone.data.raster_open:MAX_BLOCK_BYTES", "bytes", "of one block of a raster, unpacked"),
     ("ecotone.data.rasters:MAX_LEVELS", "", "categories of a categorical raster"),
+    ("ecotone.data.image_files:MAX_PIXELS", "pixels", "of an image, from its header"),
     ("ecotone.mapping.plan:TARGET_PIXELS", "cells", "of a map's window; fewer where the memory asks for it"),
     ("ecotone.mapping.inputs:WHOLE_BYTES", "bytes", "of a raster whose whole content names it in a map's journal"),
     ("ecotone.mapping.pool:TRIES", "", "workers that may die on one window of a map"),
@@ -291,6 +292,8 @@ LIMITS: tuple[tuple[str, str, str], ...] = (
     ("ecotone.report.page:MAX_TARGETS", "", "species with a section of their own in a report"),
     ("ecotone.report.maps:MAX_SIDE", "pixels", "longest side of a map shown in a report"),
     ("ecotone.species.evidence:MAX_SPECIES", "", "species with curves, unless one is named with `--target`"),
+    ("ecotone.vision.memory:EXAMPLES", "", "test images that an image model keeps"),
+    ("ecotone.vision.memory:GALLERY", "", "training images that an image model keeps"),
     ("ecotone.species.background:MIN_SITES", "", "sites with records below which there is no target group"),
     (
         "ecotone.report.map_pairs:MAX_CELLS",

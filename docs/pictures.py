@@ -1,8 +1,8 @@
 """Draws the pictures of the documentation from a real run of the simulated archipelago.
 
 ``python docs/pictures.py [RUN]`` repeats `ecotone demo` (seed 0) in a temporary folder, or takes a finished demo, and writes
-docs/images/*.png; without RUN also those of `bloom_pictures`. The screenshot of the report needs a Chromium on the PATH and is
-left as it is without one.
+docs/images/*.png; without RUN also those of `bloom_pictures` and `parts_pictures`. The screenshot of the report needs a Chromium
+on the PATH and is left as it is without one.
 """
 # ruff: noqa: T201
 
@@ -186,8 +186,9 @@ def main(arguments: list[str]) -> int:
         screenshot(run)
     if not arguments:
         import bloom_pictures
+        import parts_pictures
 
-        return bloom_pictures.main([])
+        return bloom_pictures.main([]) or parts_pictures.main([])
     return 0
 
 

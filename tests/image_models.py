@@ -36,23 +36,6 @@ def plain_transformer(net: VisionTransformer, images: Tensor, keep: Tensor) -> l
     return rows
 
 
-def plain_maps(features: Tensor, prototypes: Tensor, noise: Tensor | None = None) -> Tensor:
-    """Softmax of minus squared distances, (B, K + 1, H, W), with expanded copies."""
-    b, _, h, w = features.shape
-    k = len(prototypes)
-    dots = (features[:, None] * prototypes[None, :, :, None, None]).sum(2)
-    squares = features.square().sum(1, keepdim=True).expand(b, k, h, w).contiguous()
-    lengths = prototypes.square().sum(1)[None, :, None, None].expand(b, k, h, w).contiguous()
-    scores = -(squares - 2 * dots + lengths)
-    return (scores if noise is None else scores + noise).softmax(1)
-
-
-def plain_pool(maps: Tensor, features: Tensor) -> Tensor:
-    """(B, K + 1, D), by way of a (B, D, K + 1, H, W) tensor."""
-    weighted = maps[:, None] * features[:, :, None]
-    return weighted.mean((-2, -1)).transpose(1, 2)
-
-
 def plain_layer_norm(vectors: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
     """Joint norm over parts and features of each image."""
     rows = []

@@ -246,9 +246,9 @@ def test_commands_use_verbs_and_options_that_exist(page: Path) -> None:
             if verb == "fit":
                 parse(rest[1:], RunOptions, *LEARNING[rest[0]])
             elif verb in MODELS:  # of a run: which system it is of shows in its options
-                kinds = ((("bloom", "phenology", "cherry"), BLOOM), (("parts", "faithful"), IMAGES))
+                kinds = ((("bloom", "phenology", "cherry"), BLOOM), (("parts", "faithful", "photos"), IMAGES))
                 known = next((models for words, models in kinds if any(word in line for word in words)), MODELS)
-                parse([w for w in rest[1:] if known is not IMAGES or not w.endswith(".jpg")], *known[verb])
+                parse([w for w in rest[1:] if known is not IMAGES or not w.endswith((".jpg", ".png"))], *known[verb])
 
 
 def test_make_targets_that_are_named_exist() -> None:

@@ -24,6 +24,18 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK = ["--members", "1", "--epochs", "2", "--min-steps", "5", "--width", "16"]
 QUICK_BLOOM = ["--members", "1", "--steps", "40", "--start", "random"]
+QUICK_PHOTOS = [
+    "--encoder",
+    "vit_test",
+    "--pretrain-epochs",
+    "1",
+    "--epochs",
+    "1",
+    "--parts",
+    "3",
+    "--batch-size",
+    "16",
+]
 QUICK_PYTHON = "members=1, epochs=2, min_steps=5, width=16"
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -163,10 +175,29 @@ def test_tutorial_on_bloom_runs(
     assert (late["q95"] - late["q05"]).mean() < (early["q95"] - early["q05"]).mean()  # the interval closes in
     page = Path("runs/cherry/report.html").read_text(encoding="utf-8")
     assert page.index('id="coming"') < page.index('id="summary"') < page.index('id="responses"')
-    fit, *others = [line for line in _marked("bloom").splitlines() if line.strip()]  # the fit is that of the tutorial
+    bloom = [line for line in _marked("others").splitlines() if line.strip() and "photos" not in line]
+    fit, *others = bloom  # the fit is that of the tutorial
     assert fit == next(line for line in lines if " fit " in line).replace("demo/phenology-world/", "")
     _run_lines(others, capsys)
     assert len(pd.read_csv("coming-bloom.csv")) == 3 * 4  # sites by warmings
+
+
+def test_commands_on_photos_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ecotone.data.simulated.creature_files import write_creatures
+    from ecotone.data.simulated.creatures import CreatureWorld
+
+    monkeypatch.chdir(tmp_path)
+    images = write_creatures(CreatureWorld(size=32, classes=2).draw(30), tmp_path / "world")
+    shutil.copytree(images, tmp_path / "photos")
+    shutil.copy(images / "creature-01" / "00002.png", tmp_path / "new.png")
+    lines = [line for line in _marked("others").splitlines() if "photos" in line]
+    assert [line.split()[1] for line in lines] == ["fit", "explain"]
+    for line in lines:
+        quick = QUICK_PHOTOS if line.split()[1] == "fit" else []
+        assert main([*_as_a_shell_would(line)[1:], *quick]) == 0, f"{line}: {capsys.readouterr().err}"
+    assert (tmp_path / "runs/photos/report.html").stat().st_size > 10_000
 
 
 def test_first_commands_are_the_two_targets() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import image_models as plain
+from ecotone.bench.part_plain import plain_maps, plain_pool
 from ecotone.losses.part_orthogonality import part_orthogonality
 from ecotone.nn.part_head import PartHead
 from ecotone.nn.part_maps import gumbel_like, part_maps, part_scores, pool_parts
@@ -32,9 +33,9 @@ def test_it_equals_the_plain_formulation_with_and_without_noise() -> None:
         noise = gumbel_like(made.scores(z), torch.Generator().manual_seed(2))
         for given in (None, noise):
             maps = part_maps(made.scores(z), noise=given)
-            torch.testing.assert_close(maps, plain.plain_maps(z, made.prototypes, given), rtol=0, atol=1e-12)
+            torch.testing.assert_close(maps, plain_maps(z, made.prototypes, given), rtol=0, atol=1e-12)
         out = made.eval()(z)
-        torch.testing.assert_close(out.vectors, plain.plain_pool(out.maps, z), rtol=0, atol=1e-12)
+        torch.testing.assert_close(out.vectors, plain_pool(out.maps, z), rtol=0, atol=1e-12)
         norm = made.modulation.norm
         torch.testing.assert_close(
             out.modulated, plain.plain_layer_norm(out.vectors, norm.weight, norm.bias), rtol=0, atol=1e-12
@@ -48,9 +49,9 @@ def test_gradients_equal_those_of_the_plain_formulation() -> None:
     torch.nn.functional.cross_entropy(made(z).logits, target).backward()
     found = {name: p.grad.clone() for name, p in made.named_parameters() if p.grad is not None}
     made.zero_grad()
-    maps = plain.plain_maps(z, made.prototypes)
+    maps = plain_maps(z, made.prototypes)
     norm = made.modulation.norm
-    modulated = plain.plain_layer_norm(plain.plain_pool(maps, z), norm.weight, norm.bias)
+    modulated = plain.plain_layer_norm(plain_pool(maps, z), norm.weight, norm.bias)
     torch.nn.functional.cross_entropy(plain.plain_logits(modulated, made.classifier), target).backward()
     for name, parameter in made.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad, rtol=0, atol=1e-12)

@@ -49,6 +49,10 @@ BENCHES: dict[str, BenchEntry] = {
         "ecotone.bench.phenology_races",
         "how fast bloom models are fitted, beside plain loops, pyPhenology and the paper",
     ),
+    "part_speed": BenchEntry(
+        "ecotone.bench.part_speed",
+        "part models at published sizes: the head, dropped patches and stored features, beside plain ways",
+    ),
     "speed": BenchEntry(
         "ecotone.bench.speed", "stacked training against a plain loop, at equal mathematics and end to end"
     ),

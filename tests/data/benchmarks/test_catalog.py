@@ -7,7 +7,9 @@ from ecotone.errors import InputError, UsageError
 
 
 def test_every_data_set_is_described():
-    assert set(catalog.DATASETS) == {"nceas", "bradypus", "ariolimax", "cherry", "chelsa_costarica"}
+    tables = {"nceas", "bradypus", "ariolimax", "cherry", "chelsa_costarica"}
+    images = {"cub", "nabirds", "flowers", "waterbirds", "openfield"}
+    assert set(catalog.DATASETS) == tables | images
     for row in catalog.rows():
         assert all(row.values())
         assert "https://" in row["source"]

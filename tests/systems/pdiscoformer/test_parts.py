@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from ecotone.bench.part_plain import plain_maps, plain_pool
 from ecotone.contract import Contributions, Overlay
 from ecotone.data.simulated.creature_files import write_creatures
 from ecotone.data.simulated.creatures import CreatureWorld
@@ -22,7 +23,7 @@ from ecotone.vision.card import write_card
 from ecotone.vision.options import Query
 from ecotone.vision.part_model import new_part_model, part_terms
 from ecotone.vision.reading import read_for_question
-from image_models import SMALL, plain_layer_norm, plain_logits, plain_maps, plain_pool, plain_transformer
+from image_models import SMALL, plain_layer_norm, plain_logits, plain_transformer
 
 
 @pytest.fixture(scope="module")

@@ -133,6 +133,75 @@ DATASETS: dict[str, Dataset] = {
                 "NAME.tif FOLDER/NAME.tif",
             ),
         ),
+        Dataset(
+            "cub",
+            "CUB_200_2011",
+            "CUB-200-2011: 11 788 birds of 200 classes with boxes and 15 parts",
+            "Caltech, https://data.caltech.edu/records/65de6-vp158",
+            "research, as stated by Caltech; cite Wah et al. 2011, CNS-TR-2011-001",
+            {
+                "images": (
+                    "images.txt",
+                    "image_class_labels.txt",
+                    "train_test_split.txt",
+                    "bounding_boxes.txt",
+                    "classes.txt",
+                    "parts/parts.txt",
+                    "parts/part_locs.txt",
+                )
+            },
+            ("download CUB_200_2011.tgz and unpack it, so that images.txt lies in FOLDER",),
+        ),
+        Dataset(
+            "nabirds",
+            "nabirds",
+            "NABirds: 48 562 birds of 555 classes with boxes and 11 parts",
+            "Cornell Lab of Ornithology, https://dl.allaboutbirds.org/nabirds",
+            "as agreed to in the form of the page; cite Van Horn et al. 2015, CVPR",
+            {
+                "images": (
+                    "images.txt",
+                    "image_class_labels.txt",
+                    "train_test_split.txt",
+                    "bounding_boxes.txt",
+                    "classes.txt",
+                    "hierarchy.txt",
+                    "parts/parts.txt",
+                    "parts/part_locs.txt",
+                )
+            },
+            ("fill in the form, download the archive and unpack it, so that images.txt lies in FOLDER",),
+        ),
+        Dataset(
+            "flowers",
+            "flowers102",
+            "Oxford 102 flowers: 8189 photographs with masks of the flower",
+            "Visual Geometry Group, Oxford, https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
+            "none stated; cite Nilsback and Zisserman 2008, ICVGIP",
+            {"images": ("imagelabels.mat", "setid.mat", "jpg/image_00001.jpg")},
+            (
+                "download imagelabels.mat and setid.mat to FOLDER",
+                "unpack 102flowers.tgz and 102segmentations.tgz there, which make the folders jpg and segmim",
+            ),
+        ),
+        Dataset(
+            "waterbirds",
+            "waterbirds",
+            "Waterbirds: birds of CUB set before land or water, four groups",
+            "https://github.com/kohpangwei/group_DRO",
+            "as of CUB and Places; cite Sagawa et al. 2020, ICLR",
+            {"images": ("metadata.csv",)},
+            ("unpack waterbird_complete95_forest2water2, so that metadata.csv lies in FOLDER",),
+        ),
+        Dataset(
+            "openfield",
+            "openfield_keypoints",
+            "116 frames of one mouse with four clicked body parts",
+            "DeepLabCut, https://github.com/DeepLabCut/DeepLabCut, examples/openfield-Pranav-2018-10-30",
+            "LGPL-3; cite Mathis et al. 2018, Nature Neuroscience 21, doi 10.1038/s41593-018-0209-y",
+            {"frames": ("CollectedData_Pranav.csv", "img0000.jpg")},
+            ("copy CollectedData_Pranav.csv and the frames of labeled-data/m4s1, as JPEG, to FOLDER",),
+        ),
     )
 }
 
