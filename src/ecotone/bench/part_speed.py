@@ -163,15 +163,16 @@ def stage_rows(options: Options) -> list[dict[str, Any]]:
         summary.square().sum().backward()
         return summary.detach()
 
-    def learned() -> Any:
-        return train(gate=gate.clone().requires_grad_(), keep=extra)
+    def learned(**how: Any) -> Any:
+        return train(gate=gate.clone().requires_grad_(), **how)
 
     races: dict[str, dict[str, Callable[[], Any]]] = {
         "inference": {"dropped": lambda: infer(True), "hidden": lambda: infer(False)},
         "training": {
             "dropped": lambda: train(keep=keep),
-            "dropped, mask learns": learned,
+            "dropped, mask learns": lambda: learned(keep=extra),
             "hidden": lambda: train(keep=keep, packed=False),
+            "hidden, mask learns": lambda: learned(packed=False),
         },
     }
     rows = []
