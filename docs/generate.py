@@ -28,6 +28,7 @@ from ecotone.registry import SYSTEMS
 
 sys.path.insert(0, str(Path(__file__).parent))
 import bloom_results
+import parts_results
 
 import results
 from results import table
@@ -375,6 +376,8 @@ BLOCKS: tuple[tuple[str, str, Callable[[], str]], ...] = (
     ("docs/how-to/continent.md", "kills", results.kills_block),
     ("docs/how-to/streaming.md", "streaming", results.streaming_block),
     ("docs/explanation/maxent.md", "maxent", results.maxent_block),
+    ("docs/explanation/parts.md", "part-speed", parts_results.part_speed_block),
+    ("docs/explanation/parts.md", "creatures", parts_results.card_block),
 )
 PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": cli_page,
