@@ -7,7 +7,6 @@ it returns; the `Evidence` classes say what an answer rests on. Optional abiliti
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ecotone.docstrings import attributes
 from ecotone.errors import InputError, UsageError, suggest
 
 if TYPE_CHECKING:
@@ -57,22 +57,8 @@ class Options(BaseModel):
         texts: dict[str, str] = {}
         for base in reversed(cls.__mro__):
             if base is not Options and issubclass(base, Options):
-                texts |= _attributes(inspect.cleandoc(base.__dict__.get("__doc__") or ""))
+                texts |= attributes(inspect.cleandoc(base.__dict__.get("__doc__") or ""))
         return texts
-
-
-def _attributes(doc: str) -> dict[str, str]:
-    """Name -> text of a Google-style Attributes section."""
-    section = doc.partition("Attributes:")[2]
-    texts: dict[str, str] = {}
-    name = ""
-    for line in section.splitlines():
-        match = re.match(r"^    (\w+): (.*)$", line)
-        if match:
-            name, texts[match[1]] = match[1], match[2]
-        elif name and line.strip():
-            texts[name] += " " + line.strip()
-    return {k: " ".join(v.split()) for k, v in texts.items()}
 
 
 # ------------------------------------------------------------------------------------------------ answers
